@@ -1,0 +1,168 @@
+package hub
+
+import (
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Kinds of endpoint.
+const (
+	KindWebhook   = "webhook"
+	KindSlack     = "slack"
+	KindPagerDuty = "pagerduty"
+	KindEmail     = "email"
+	KindElastic   = "elasticsearch"
+	KindConnector = "connector" // an action of a source system; Name is the connector's
+)
+
+// An Endpoint is a far side that events or playbook steps are delivered to: a
+// webhook, or a channel such as Slack. Its secret parts are kept apart, in
+// [EndpointSecrets].
+type Endpoint struct {
+	ID          EndpointID        `json:"id"`
+	Tenant      TenantID          `json:"tenant"`
+	Kind        string            `json:"kind"`
+	Name        string            `json:"name,omitempty"` // by which playbooks refer to it
+	URL         string            `json:"url,omitempty"`
+	Description string            `json:"description,omitempty"`
+	Enabled     bool              `json:"enabled"`
+	Disabled    string            `json:"disabled_reason,omitempty"` // why the hub switched it off, e.g. "410 Gone"
+	Events      []string          `json:"events"`                    // globs such as alert.*; empty: only what playbooks send
+	Filter      string            `json:"filter,omitempty"`          // expression over the event
+	Headers     map[string]string `json:"headers,omitempty"`         // sent along, shown masked
+	Signing     []SigningScheme   `json:"signing,omitempty"`
+	RateLimit   int               `json:"rate_limit,omitempty"` // requests a second, 0 for no limit
+	Timeout     Duration          `json:"timeout,omitzero"`
+	Retry       *RetryPolicy      `json:"retry,omitempty"`
+	Ordering    string            `json:"ordering,omitempty"`  // none or key
+	Transform   string            `json:"transform,omitempty"` // expression that gives the body
+	Config      map[string]string `json:"config,omitempty"`    // what a kind needs beside: channel, region …
+	CreatedAt   time.Time         `json:"created_at"`
+	UpdatedAt   time.Time         `json:"updated_at"`
+	Version     int64             `json:"version"`
+
+	Secrets EndpointSecrets `json:"-"`
+}
+
+// EndpointSecrets are the credentials of an endpoint. They never appear in an
+// answer but once at creation, nor in a log, an error or the audit log.
+type EndpointSecrets struct {
+	// Signing secrets, newest first; each signs every request until it expires.
+	Signing []SigningSecret `json:"signing,omitempty"`
+	// Tokens by name: bot_token, routing_key, api_key, password …
+	Tokens map[string]string `json:"tokens,omitempty"`
+}
+
+// A SigningSecret is the text shown at creation (whsec_…), live until Expires.
+type SigningSecret struct {
+	Text    string    `json:"text"`
+	Expires time.Time `json:"expires,omitzero"` // zero: does not expire
+}
+
+// A SigningScheme is a legacy signature put beside the standard one.
+// Type hex is the hex HMAC-SHA256 of the body; type timestamped is t=…,v1=….
+type SigningScheme struct {
+	Type   string `json:"type"`
+	Header string `json:"header"`
+	Prefix string `json:"prefix,omitempty"`
+}
+
+// A RetryPolicy says when a failed delivery is tried again: after each wait of
+// Schedule, or exponentially.
+type RetryPolicy struct {
+	Schedule []Duration `json:"schedule,omitempty"`
+	Jitter   *float64   `json:"jitter,omitempty"` // 0.1 is ±10 %, the default
+
+	Initial  Duration `json:"initial,omitzero"`
+	Factor   float64  `json:"factor,omitempty"`
+	Max      Duration `json:"max,omitzero"`
+	Attempts int      `json:"attempts,omitempty"`
+}
+
+// A DeliveryState is where a delivery is in its life.
+type DeliveryState string
+
+// States of a delivery (contract §4).
+const (
+	DeliveryPending    DeliveryState = "pending"
+	DeliveryDelivering DeliveryState = "delivering"
+	DeliverySucceeded  DeliveryState = "succeeded"
+	DeliveryRetrying   DeliveryState = "retrying"
+	DeliveryHeld       DeliveryState = "held"
+	DeliveryDead       DeliveryState = "dead"
+)
+
+// Final reports whether a delivery in state s is over.
+func (s DeliveryState) Final() bool { return s == DeliverySucceeded || s == DeliveryDead }
+
+// A Delivery is one event, or one step of a playbook run, on its way to one
+// endpoint. It is at once the recorded intent: its ID is the key under which
+// the far side is called, and it exists durably before the call.
+type Delivery struct {
+	ID       DeliveryID    `json:"id"`
+	Tenant   TenantID      `json:"tenant"`
+	Endpoint EndpointID    `json:"endpoint_id"`
+	Kind     string        `json:"kind"` // of the endpoint
+	Action   string        `json:"action"`
+	State    DeliveryState `json:"state"`
+
+	EventID   EventID   `json:"event_id"`
+	EventType EventType `json:"event_type"`
+	Sequence  int64     `json:"sequence"` // of the event
+	Subject   string    `json:"subject"`
+
+	// Run and Step say which playbook step asked for it; empty for a subscription.
+	Run    RunID          `json:"run_id,omitempty"`
+	Step   string         `json:"step,omitempty"`
+	Params jsontext.Value `json:"params,omitempty"` // the step's evaluated "with"
+
+	Attempts  int       `json:"attempts"` // made so far
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	DueAt     time.Time `json:"next_attempt_at,omitzero"` // next try; while delivering, when the lease ends
+	Status    int       `json:"last_status,omitempty"`    // HTTP status of the last attempt
+	Error     string    `json:"last_error,omitempty"`
+	Fault     string    `json:"fault,omitempty"` // why it is dead: endpoint (theirs) or hub (ours)
+
+	// Body is the event's encoded body; it is loaded with the delivery.
+	Body []byte `json:"-"`
+}
+
+// Actions of a delivery: what is asked of the target.
+const (
+	ActionSend        = "send"        // the event itself
+	ActionPost        = "post"        // a message (Slack, email)
+	ActionTrigger     = "trigger"     // open an incident (PagerDuty)
+	ActionAcknowledge = "acknowledge" // acknowledge it there
+	ActionResolve     = "resolve"     // resolve it there
+)
+
+// An Attempt is one try of a delivery, kept as evidence.
+type Attempt struct {
+	Delivery DeliveryID        `json:"delivery_id"`
+	Number   int               `json:"number"` // 1..n
+	At       time.Time         `json:"at"`
+	Duration Duration          `json:"duration"`
+	Address  string            `json:"address,omitempty"` // host:port that answered
+	Request  map[string]string `json:"request_headers,omitempty"`
+	Digest   string            `json:"request_digest,omitempty"` // sha-256=<hex> of the body sent
+	Status   int               `json:"status,omitempty"`
+	Response map[string]string `json:"response_headers,omitempty"`
+	Body     string            `json:"response_body,omitempty"` // at most 16 KiB
+	Error    string            `json:"error,omitempty"`
+	Verdict  string            `json:"verdict"` // succeeded, retry, dead, held …
+}
+
+// A Duration is a time.Duration that reads and writes as text, such as "5s".
+type Duration time.Duration
+
+// MarshalText writes d as time.Duration prints it.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads a duration such as "1h30m".
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}

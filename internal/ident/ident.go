@@ -1,0 +1,66 @@
+// Package ident makes identifiers: a prefix that says what is named, and a
+// ULID, so that identifiers made later sort later. They hold no dot.
+package ident
+
+import (
+	"crypto/rand"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+var source = &generator{entropy: ulid.Monotonic(&bufferedRandom{}, 0)}
+
+type generator struct {
+	mu      sync.Mutex // guards entropy, which remembers the last id to stay monotonic
+	entropy *ulid.MonotonicEntropy
+}
+
+// New gives a new identifier with the prefix, such as "fnd_". Identifiers made
+// by one process are strictly increasing.
+func New(prefix string) string {
+	source.mu.Lock()
+	defer source.mu.Unlock()
+	id, err := ulid.New(ulid.Timestamp(time.Now()), source.entropy)
+	for err != nil { // the random part overflowed within one millisecond
+		time.Sleep(time.Millisecond)
+		id, err = ulid.New(ulid.Timestamp(time.Now()), source.entropy)
+	}
+	return prefix + id.String()
+}
+
+// Time gives the time at which an identifier was made, or false if it is none
+// of ours.
+func Time(id string) (time.Time, bool) {
+	_, text, found := strings.Cut(id, "_")
+	if !found {
+		return time.Time{}, false
+	}
+	u, err := ulid.ParseStrict(text)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return ulid.Time(u.Time()).UTC(), true
+}
+
+// bufferedRandom reads from the system's source in blocks, because a system
+// call for each id is a tenth of the cost of accepting a finding.
+type bufferedRandom struct {
+	buf [4096]byte
+	n   int // bytes of buf not yet used
+}
+
+func (b *bufferedRandom) Read(p []byte) (int, error) {
+	if b.n < len(p) {
+		if _, err := io.ReadFull(rand.Reader, b.buf[:]); err != nil {
+			return 0, err
+		}
+		b.n = len(b.buf)
+	}
+	n := copy(p, b.buf[len(b.buf)-b.n:])
+	b.n -= n
+	return n, nil
+}
