@@ -1,0 +1,203 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tocsin/tocsin/hub"
+)
+
+// keepNote is how far apart the checkpoints are that are kept over time.
+const keepNote = time.Minute
+
+var auditTable = &table{"audit_entries", []string{"tenant", "seq", "hash", "entry"}}
+
+// seal makes the transaction's audit entries final and stores them with the new
+// end of each log.
+func (tx *Tx) seal() error {
+	if len(tx.audit) == 0 || tx.s.sealer == nil {
+		return nil
+	}
+	for tenant, entries := range byTenant(tx.audit) {
+		head, known := tx.s.memory.heads[tenant]
+		if !known {
+			head = hub.AuditHead{Tenant: tenant, Log: tx.s.sealer.Log(tenant)}
+		}
+		sealed, next, err := tx.s.sealer.Seal(head, entries)
+		if err != nil {
+			return err
+		}
+		for i := range sealed {
+			tx.appendRow(auditTable, string(tenant), sealed[i].Sequence, sealed[i].Hash[:], sealed[i].Bytes)
+		}
+		if err := tx.post(tenant, entries, sealed); err != nil {
+			return err
+		}
+		if err := tx.saveHead(next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// byTenant sorts entries to their logs; nearly always there is one.
+func byTenant(all []hub.AuditEntry) map[hub.TenantID][]hub.AuditEntry {
+	first := all[0].Tenant
+	for i := range all {
+		if all[i].Tenant != first {
+			m := map[hub.TenantID][]hub.AuditEntry{}
+			for _, e := range all {
+				m[e.Tenant] = append(m[e.Tenant], e)
+			}
+			return m
+		}
+	}
+	return map[hub.TenantID][]hub.AuditEntry{first: all}
+}
+
+type posting struct{ field, value string }
+
+// post writes, for each value of a searchable field, the range of the entries
+// of this transaction that it occurs in. A row an entry and field would cost
+// three times as much as the entry itself.
+func (tx *Tx) post(tenant hub.TenantID, entries []hub.AuditEntry, sealed []hub.SealedEntry) error {
+	ranges := map[posting][2]int64{}
+	put := func(p posting, seq int64) {
+		r, there := ranges[p]
+		if !there {
+			r[0] = seq
+		}
+		r[1] = seq
+		ranges[p] = r
+	}
+	for i := range entries {
+		seq := sealed[i].Sequence
+		put(posting{"user_id", entries[i].UserID}, seq)
+		put(posting{"action", entries[i].Action}, seq)
+		put(posting{"resource_type", entries[i].ResourceType}, seq)
+	}
+	for p, r := range ranges {
+		_, err := tx.Exec("INSERT INTO audit_postings (tenant, field, value, first, last) VALUES ($1, $2, $3, $4, $5)",
+			string(tenant), p.field, p.value, r[0], r[1])
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) saveHead(h hub.AuditHead) error {
+	tx.s.memory.heads[h.Tenant] = h
+	var frontier []byte
+	for i := range h.Frontier {
+		frontier = append(frontier, h.Frontier[i][:]...)
+	}
+	if frontier == nil {
+		frontier = []byte{}
+	}
+	_, err := tx.Exec(`INSERT INTO audit_heads (tenant, log, size, last, time, frontier, note) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (tenant) DO UPDATE SET size = excluded.size, last = excluded.last, time = excluded.time, frontier = excluded.frontier, note = excluded.note`,
+		string(h.Tenant), h.Log, h.Size, h.Last[:], h.Time, frontier, h.Note)
+	if err != nil || h.Time-tx.s.memory.notes[h.Tenant] < keepNote.Microseconds() {
+		return err
+	}
+	tx.s.memory.notes[h.Tenant] = h.Time
+	_, err = tx.Exec("INSERT INTO audit_notes (tenant, size, at, note) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", string(h.Tenant), h.Size, h.Time, h.Note)
+	return err
+}
+
+func (tx *Tx) loadHeads(m *memory) error {
+	return tx.heads(func(h hub.AuditHead) { m.heads[h.Tenant] = h })
+}
+
+func (r *Reader) heads(yield func(hub.AuditHead)) error {
+	return r.q.Query("SELECT tenant, log, size, last, time, frontier, note FROM audit_heads", nil, func(v []any) error {
+		h := hub.AuditHead{Tenant: hub.TenantID(v[0].(string)), Log: v[1].(string), Size: v[2].(int64), Time: v[4].(int64), Note: bytesOf(v[6])}
+		if copy(h.Last[:], bytesOf(v[3])) != len(h.Last) {
+			return errors.New("the head of the audit log is damaged")
+		}
+		frontier := bytesOf(v[5])
+		if len(frontier)%32 != 0 {
+			return fmt.Errorf("the frontier of the audit log has %d bytes", len(frontier))
+		}
+		for ; len(frontier) > 0; frontier = frontier[32:] {
+			h.Frontier = append(h.Frontier, [32]byte(frontier))
+		}
+		yield(h)
+		return nil
+	})
+}
+
+// AuditHead gives the end of a tenant's audit log; its Size is 0 if there is
+// none.
+func (r *Reader) AuditHead(tenant hub.TenantID) (hub.AuditHead, error) {
+	head := hub.AuditHead{Tenant: tenant}
+	err := r.heads(func(h hub.AuditHead) {
+		if h.Tenant == tenant {
+			head = h
+		}
+	})
+	return head, err
+}
+
+// AuditEntries calls yield for the entries of a log with sequence numbers from
+// on up to below the end, in stored order, until it returns false.
+func (r *Reader) AuditEntries(tenant hub.TenantID, from, end int64, yield func(hub.SealedEntry) bool) error {
+	const chunk = 1000
+	for stopped := false; from < end && !stopped; {
+		n := 0
+		err := r.q.Query("SELECT seq, hash, entry FROM audit_entries WHERE tenant = $1 AND seq >= $2 AND seq < $3 ORDER BY seq LIMIT $4",
+			[]any{string(tenant), from, end, int64(chunk)}, func(v []any) error {
+				n++
+				from = v[0].(int64) + 1
+				if stopped {
+					return nil
+				}
+				e := hub.SealedEntry{Sequence: v[0].(int64), Bytes: bytesOf(v[2])}
+				copy(e.Hash[:], bytesOf(v[1]))
+				stopped = !yield(e)
+				return nil
+			})
+		if err != nil || n < chunk {
+			return err
+		}
+	}
+	return nil
+}
+
+// AuditEntriesBefore is AuditEntries from below end downwards.
+func (r *Reader) AuditEntriesBefore(tenant hub.TenantID, end int64, yield func(hub.SealedEntry) bool) error {
+	const chunk = 200
+	for stopped := false; !stopped; {
+		n := 0
+		err := r.q.Query("SELECT seq, hash, entry FROM audit_entries WHERE tenant = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
+			[]any{string(tenant), end, int64(chunk)}, func(v []any) error {
+				n++
+				end = v[0].(int64)
+				if stopped {
+					return nil
+				}
+				e := hub.SealedEntry{Sequence: end, Bytes: bytesOf(v[2])}
+				copy(e.Hash[:], bytesOf(v[1]))
+				stopped = !yield(e)
+				return nil
+			})
+		if err != nil || n < chunk {
+			return err
+		}
+	}
+	return nil
+}
+
+// AuditRanges gives the ranges [first, last] of sequence numbers below end that
+// may hold entries whose field has the value, newest first, up to limit.
+func (r *Reader) AuditRanges(tenant hub.TenantID, field, value string, end int64, limit int) ([][2]int64, error) {
+	var all [][2]int64
+	err := r.q.Query("SELECT first, last FROM audit_postings WHERE tenant = $1 AND field = $2 AND value = $3 AND first < $4 ORDER BY first DESC LIMIT $5",
+		[]any{string(tenant), field, value, end, int64(limit)}, func(v []any) error {
+			all = append(all, [2]int64{v[0].(int64), v[1].(int64)})
+			return nil
+		})
+	return all, err
+}

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"time"
+
+	"github.com/tocsin/tocsin/hub"
+)
+
+// A RunRow is one run of a playbook as it is stored. Doc is the engine's own
+// encoding of it.
+type RunRow struct {
+	ID       hub.RunID
+	Tenant   hub.TenantID
+	Playbook string
+	Version  string // of the playbook, as the run pinned it
+	Alert    hub.AlertID
+	State    string // running, waiting, done or failed
+	DueAt    time.Time
+	EventSeq int64
+	Doc      []byte
+}
+
+var runsTable = &table{"runs", []string{"id", "tenant", "playbook", "version", "alert_id", "state", "due_at", "event_seq", "doc"}}
+
+// AddRun stores a new run.
+func (tx *Tx) AddRun(r *RunRow) {
+	tx.appendRow(runsTable, string(r.ID), string(r.Tenant), r.Playbook, r.Version, string(r.Alert), r.State, hub.Micros(r.DueAt), r.EventSeq, r.Doc)
+}
+
+// UpdateRun stores what a run has come to.
+func (tx *Tx) UpdateRun(r *RunRow) error {
+	n, err := tx.Exec("UPDATE runs SET state = $3, due_at = $4, doc = $5 WHERE tenant = $1 AND id = $2",
+		string(r.Tenant), string(r.ID), r.State, hub.Micros(r.DueAt), r.Doc)
+	if err == nil && n != 1 {
+		err = notFound("run", r.ID)
+	}
+	return err
+}
+
+const runColumns = "id, tenant, playbook, version, alert_id, state, due_at, event_seq, doc"
+
+func runRow(v []any) RunRow {
+	return RunRow{
+		ID: hub.RunID(v[0].(string)), Tenant: hub.TenantID(v[1].(string)), Playbook: v[2].(string), Version: v[3].(string),
+		Alert: hub.AlertID(v[4].(string)), State: v[5].(string), DueAt: hub.FromMicros(v[6].(int64)), EventSeq: v[7].(int64), Doc: bytesOf(v[8]),
+	}
+}
+
+// DueRuns gives up to limit waiting runs whose time has come.
+func (r *Reader) DueRuns(now time.Time, limit int) ([]RunRow, error) {
+	return r.runs("SELECT "+runColumns+" FROM runs WHERE state = 'waiting' AND due_at <= $1 ORDER BY due_at LIMIT $2", hub.Micros(now), int64(limit))
+}
+
+// NextRunDue tells when the next waiting run goes on; zero if none waits.
+func (r *Reader) NextRunDue() (time.Time, error) {
+	var at time.Time
+	_, err := r.one("SELECT due_at FROM runs WHERE state = 'waiting' ORDER BY due_at LIMIT 1", nil, func(v []any) error {
+		at = hub.FromMicros(v[0].(int64))
+		return nil
+	})
+	return at, err
+}
+
+// Run gives one run.
+func (r *Reader) Run(tenant hub.TenantID, id hub.RunID) (RunRow, error) {
+	all, err := r.runs("SELECT "+runColumns+" FROM runs WHERE tenant = $1 AND id = $2", string(tenant), string(id))
+	if err == nil && len(all) == 0 {
+		return RunRow{}, notFound("run", id)
+	}
+	if err != nil {
+		return RunRow{}, err
+	}
+	return all[0], nil
+}
+
+// ListRuns gives up to limit runs started before the one with the id before
+// ("": from the newest), newest first.
+func (r *Reader) ListRuns(tenant hub.TenantID, before hub.RunID, limit int) ([]RunRow, error) {
+	if before == "" {
+		before = "run_~" // behind every id
+	}
+	return r.runs("SELECT "+runColumns+" FROM runs WHERE id < $2 AND tenant = $1 ORDER BY id DESC LIMIT $3", string(tenant), string(before), int64(limit))
+}
+
+func (r *Reader) runs(query string, args ...any) ([]RunRow, error) {
+	var all []RunRow
+	err := r.q.Query(query, args, func(v []any) error {
+		all = append(all, runRow(v))
+		return nil
+	})
+	return all, err
+}
+
+// PutPlaybookVersion keeps the text of a playbook version, for the runs that
+// were started with it.
+func (tx *Tx) PutPlaybookVersion(tenant hub.TenantID, name, version string, text []byte, now time.Time) error {
+	_, err := tx.Exec("INSERT INTO playbook_versions (tenant, name, version, at, text) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+		string(tenant), name, version, hub.Micros(now), text)
+	return err
+}
+
+// PlaybookVersion gives the text of a playbook version; nil if it is not known.
+func (r *Reader) PlaybookVersion(tenant hub.TenantID, name, version string) ([]byte, error) {
+	var text []byte
+	_, err := r.one("SELECT text FROM playbook_versions WHERE tenant = $1 AND name = $2 AND version = $3",
+		[]any{string(tenant), name, version}, func(v []any) error {
+			text = bytesOf(v[0])
+			return nil
+		})
+	return text, err
+}

@@ -1,0 +1,88 @@
+package sqlite
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// checkpointEvery is how often the WAL is moved into the file while there
+	// are commits. Each round writes the pages that changed since the last.
+	checkpointEvery = 500 * time.Millisecond
+	// restartAbove is the WAL size, in pages of 4 KiB, from which the writer
+	// helps to finish a round so that the WAL can start over instead of growing.
+	restartAbove = 4000
+	// restartWithin is how many pages the writer is willing to move by itself
+	// between two transactions; 500 take a few milliseconds.
+	restartWithin = 500
+	// mustRestart is the WAL size from which the writer finishes whatever is left
+	// right after a round: under full load a round always leaves more than
+	// restartWithin, and a WAL that never starts over grows without end.
+	mustRestart = 24000
+)
+
+// A checkpointer moves the WAL into the main file in the background, so that
+// the commits of the writer wait for their own fsync only. A round that runs
+// beside writes never catches up with them; the last pages are left to
+// [Engine.Maintain].
+type checkpointer struct {
+	c     *conn
+	log   *slog.Logger
+	dirty atomic.Bool // commits since the last round
+	ready atomic.Bool // the next Maintain can finish the round
+
+	quit chan struct{}
+	done sync.WaitGroup
+}
+
+func newCheckpointer(c *conn, log *slog.Logger) *checkpointer {
+	p := &checkpointer{c: c, log: log, quit: make(chan struct{})}
+	p.done.Go(p.run)
+	return p
+}
+
+func (p *checkpointer) wrote()          { p.dirty.Store(true) }
+func (p *checkpointer) finishing() bool { return p.ready.Swap(false) }
+
+func (p *checkpointer) stop() {
+	close(p.quit)
+	p.done.Wait()
+	p.c.close()
+}
+
+func (p *checkpointer) run() {
+	tick := time.NewTicker(checkpointEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.quit:
+			return
+		case <-tick.C:
+			if p.dirty.Swap(false) {
+				p.round()
+			}
+		}
+	}
+}
+
+func (p *checkpointer) round() {
+	var size, moved int64
+	err := p.c.query("PRAGMA wal_checkpoint(PASSIVE)", nil, func(v []any) error {
+		size, _ = v[1].(int64)
+		moved, _ = v[2].(int64)
+		return nil
+	})
+	if err != nil { // the disk may be full; the next round tries again
+		p.log.Warn("checkpoint failed", "error", err)
+		p.dirty.Store(true)
+		return
+	}
+	if size >= mustRestart || size >= restartAbove && size-moved <= restartWithin {
+		p.ready.Store(true)
+	}
+	if size > moved {
+		p.dirty.Store(true)
+	}
+}

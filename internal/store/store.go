@@ -1,0 +1,401 @@
+// Package store keeps everything the hub knows in one database.
+//
+// Store is concrete; the engine under it ([driver.Engine]: SQLite in one file,
+// later PostgreSQL) runs SQL text and knows no domain. The SQL is here, one file
+// a subject, in terms of package hub.
+//
+// All writes go through [Store.Do]. One writer runs what is waiting in one
+// transaction and answers after the commit, so many callers share one fsync.
+// On return of a Do without error its effects survive power loss. The audit
+// entries of a transaction are sealed and written just before its commit; no
+// change commits without them.
+//
+// Rows that only ever grow in number are collected during the transaction and
+// inserted many at a time ([Tx.appendRow]); a query that names their table sees
+// them all the same.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/store/driver"
+)
+
+const (
+	// maxBatch is how many callers share a transaction, at most.
+	maxBatch = 1024
+	// maxBatchTime ends the gathering of a transaction, so that the first caller
+	// does not wait for ever while others keep coming.
+	maxBatchTime = 20 * time.Millisecond
+	// queueLength is how many callers may wait for the writer; further ones are
+	// refused at once with a Transient error.
+	queueLength = 8192
+	// probeEvery is how often a broken store is tried again.
+	probeEvery = 250 * time.Millisecond
+	// retryAfter is what callers are told while the store is broken or full.
+	retryAfter = 2 * time.Second
+)
+
+// A Sealer makes audit entries final: it numbers, chains and signs them.
+type Sealer interface {
+	// Seal returns entries in final form, to be stored in order behind head, and
+	// the head after them. It must not keep or change its arguments.
+	Seal(head hub.AuditHead, entries []hub.AuditEntry) ([]hub.SealedEntry, hub.AuditHead, error)
+	// Log gives the name of a tenant's log, for the first entry.
+	Log(hub.TenantID) string
+}
+
+// Options of a store.
+type Options struct {
+	// Sealer makes audit entries final. Nil stores none, for tests of other parts.
+	Sealer Sealer
+	// Log takes changes of the store's health.
+	Log *slog.Logger
+}
+
+// A Store is the open database. Its methods may be called by any number of
+// goroutines.
+type Store struct {
+	engine driver.Engine
+	sealer Sealer
+	log    *slog.Logger
+
+	queue chan *request
+	quit  chan struct{}
+	done  sync.WaitGroup
+
+	fault atomic.Pointer[fault] // nil while the store takes writes
+
+	// Owned by the writer goroutine.
+	memory  memory
+	inserts map[insertKey]string
+
+	stats Stats
+}
+
+// Stats counts what the writer did. Fields only grow.
+type Stats struct {
+	Transactions atomic.Int64 // committed
+	Requests     atomic.Int64 // committed callers
+	Replayed     atomic.Int64 // transactions run again with savepoints
+	BusyNanos    atomic.Int64 // time in transactions
+	CommitNanos  atomic.Int64 // of that, in Commit
+}
+
+// memory is what the writer knows without asking the database. It is read anew
+// after every failed transaction, because then it may be ahead.
+type memory struct {
+	loaded   bool
+	counters map[string]int64
+	heads    map[hub.TenantID]hub.AuditHead
+	notes    map[hub.TenantID]int64 // when a checkpoint was last kept, in microseconds
+}
+
+type fault struct {
+	err   error
+	since time.Time
+}
+
+type request struct {
+	fn    func(*Tx) error
+	after []func()
+	err   error
+	done  chan struct{}
+}
+
+// Open starts the writer over an open engine. The store closes the engine.
+func Open(ctx context.Context, engine driver.Engine, opts Options) (*Store, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{
+		engine: engine, sealer: opts.Sealer, log: opts.Log,
+		queue: make(chan *request, queueLength), quit: make(chan struct{}),
+		inserts: map[insertKey]string{},
+	}
+	s.done.Go(s.run)
+	if err := s.Do(ctx, func(*Tx) error { return nil }); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close lets the writer finish what is queued and closes the engine.
+func (s *Store) Close() error {
+	close(s.quit)
+	s.done.Wait()
+	return s.engine.Close()
+}
+
+// Stats gives the writer's counters.
+func (s *Store) Stats() *Stats { return &s.stats }
+
+// Health gives the error that keeps the store from taking writes, or nil.
+func (s *Store) Health() error {
+	if f := s.fault.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}
+
+// Do runs fn in a write transaction that it may share with other callers, and
+// returns when the transaction is durable. If fn returns an error, none of what
+// it wrote is kept, and Do returns that error.
+//
+// fn runs on the writer's goroutine and may run more than once; it must not do
+// I/O, wait, or call the store, and must only change what it finds fresh in each
+// run. An error of kind [hub.Transient] means that nothing of fn is known to be
+// kept and that the caller may try again later; after a crash of the disk in
+// mid-commit it may have been kept all the same.
+func (s *Store) Do(ctx context.Context, fn func(tx *Tx) error) error {
+	if f := s.fault.Load(); f != nil {
+		return unavailable(f.err)
+	}
+	r := &request{fn: fn, done: make(chan struct{})}
+	select {
+	case <-s.quit:
+		return unavailable(errors.New("the store is closing"))
+	case s.queue <- r:
+	default:
+		return unavailable(errors.New("the store's queue is full"))
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		// The writer still owns r and may commit it; the caller cannot know.
+		return hub.Wrap(hub.Transient, ctx.Err(), "the request ended before its change was stored")
+	}
+}
+
+func unavailable(err error) error {
+	return &hub.Error{
+		Kind: hub.Transient, Err: err, RetryAfter: retryAfter,
+		Msg: "the hub cannot store anything at the moment; nothing was accepted, try again",
+	}
+}
+
+func (s *Store) run() {
+	probe := time.NewTicker(probeEvery)
+	defer probe.Stop()
+	for {
+		select {
+		case r := <-s.queue:
+			s.transact(s.gather(r))
+		case <-probe.C:
+			s.idle()
+		case <-s.quit:
+			s.drain()
+			return
+		}
+	}
+}
+
+func (s *Store) drain() {
+	for {
+		select {
+		case r := <-s.queue:
+			s.transact(s.gather(r))
+		default:
+			return
+		}
+	}
+}
+
+// gather takes those who wait, without waiting for more.
+func (s *Store) gather(first *request) []*request {
+	batch := []*request{first}
+	for len(batch) < maxBatch {
+		select {
+		case r := <-s.queue:
+			batch = append(batch, r)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// idle tries a broken store again, with a transaction that writes.
+func (s *Store) idle() {
+	if s.fault.Load() == nil {
+		if err := s.engine.Maintain(); err != nil {
+			s.log.Warn("maintenance failed", "error", err)
+		}
+		return
+	}
+	r := &request{done: make(chan struct{}), fn: func(tx *Tx) error {
+		tx.counter("probe", 1)
+		return nil
+	}}
+	s.transact([]*request{r})
+	if r.err == nil {
+		f := s.fault.Swap(nil)
+		s.log.Info("store takes writes again", "after", time.Since(f.since).Round(time.Millisecond))
+	}
+}
+
+// transact runs the batch, in one transaction or, if that would take long, in a
+// few, and answers every caller.
+func (s *Store) transact(batch []*request) {
+	for len(batch) > 0 {
+		start := time.Now()
+		n, err := s.attempt(batch, false)
+		if errors.Is(err, errReplay) {
+			s.stats.Replayed.Add(1)
+			n, err = s.attempt(batch, true)
+		}
+		if err != nil {
+			n = len(batch)
+			s.fail(batch, err)
+		}
+		s.stats.BusyNanos.Add(int64(time.Since(start)))
+		answer(batch[:n])
+		batch = batch[n:]
+	}
+	if s.fault.Load() == nil {
+		if err := s.engine.Maintain(); err != nil {
+			s.log.Warn("maintenance failed", "error", err)
+		}
+	}
+}
+
+func answer(batch []*request) {
+	for _, r := range batch {
+		if r.err == nil {
+			for _, f := range r.after {
+				f()
+			}
+		}
+		close(r.done)
+	}
+}
+
+// fail answers the whole batch with the transaction's error.
+func (s *Store) fail(batch []*request, err error) {
+	s.memory.loaded = false
+	if driver.Broken(err) {
+		if s.fault.Swap(&fault{err: err, since: time.Now()}) == nil {
+			s.log.Error("store takes no writes", "error", err)
+		}
+	} else {
+		s.log.Error("transaction failed", "error", err)
+	}
+	for _, r := range batch {
+		r.err, r.after = unavailable(err), nil
+	}
+}
+
+// errReplay says that a caller failed after it had written: the transaction is
+// run again with a savepoint for each caller, so that only its part is undone.
+// Savepoints cost two statements a caller, which the usual case need not pay.
+var errReplay = errors.New("run again with savepoints")
+
+// attempt runs the callers from the front of batch that fit into one
+// transaction, and tells how many they were.
+func (s *Store) attempt(batch []*request, careful bool) (int, error) {
+	dtx, err := s.engine.Begin(context.Background())
+	if err != nil {
+		return 0, fmt.Errorf("begin: %w", err)
+	}
+	defer dtx.Rollback()
+	tx := newTx(s, dtx)
+	if err := s.remember(tx); err != nil {
+		return 0, fmt.Errorf("read counters: %w", err)
+	}
+	begun, n := time.Now(), 0
+	for n < len(batch) && (n == 0 || time.Since(begun) < maxBatchTime) {
+		if err := s.runOne(tx, batch[n], careful); err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, s.commit(tx, n)
+}
+
+// runOne runs one caller's function. Its error is returned only if it concerns
+// the whole transaction.
+func (s *Store) runOne(tx *Tx, r *request, careful bool) error {
+	mark := tx.mark()
+	if careful {
+		if err := tx.flush(); err != nil {
+			return err
+		}
+		mark = tx.mark()
+		if err := tx.dtx.Savepoint(); err != nil {
+			return err
+		}
+	}
+	r.err = protect(r.fn, tx)
+	r.after = tx.takeAfter()
+	switch {
+	case tx.failed != nil:
+		return tx.failed
+	case r.err == nil && careful:
+		return tx.dtx.Release()
+	case r.err == nil:
+		return nil
+	case careful:
+		tx.backTo(mark)
+		return tx.dtx.Undo()
+	case tx.wroteSince(mark):
+		s.memory.loaded = false
+		return errReplay
+	}
+	return nil
+}
+
+// protect runs fn and makes an error of a panic, which is a bug in fn and must
+// not take down the callers that share the transaction.
+func protect(fn func(*Tx) error, tx *Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			tx.dirty = true
+			err = fmt.Errorf("panic in a transaction: %v", p)
+		}
+	}()
+	return fn(tx)
+}
+
+func (s *Store) commit(tx *Tx, callers int) error {
+	if err := tx.seal(); err != nil {
+		return fmt.Errorf("seal audit entries: %w", err)
+	}
+	if err := tx.saveCounts(); err != nil {
+		return fmt.Errorf("save alert counts: %w", err)
+	}
+	if err := tx.flush(); err != nil {
+		return err
+	}
+	if err := tx.saveCounters(); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := tx.dtx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	s.stats.CommitNanos.Add(int64(time.Since(start)))
+	s.stats.Transactions.Add(1)
+	s.stats.Requests.Add(int64(callers))
+	return nil
+}
+
+// View runs fn over one committed state of the database.
+func (s *Store) View(ctx context.Context, fn func(r *Reader) error) error {
+	snap, err := s.engine.Snapshot(ctx)
+	if err != nil {
+		return hub.Wrap(hub.Transient, err, "the hub cannot read its store at the moment; try again")
+	}
+	defer snap.Close()
+	return fn(&Reader{q: snap})
+}
+
+// Backup writes a consistent copy of the database to path, while the hub runs.
+func (s *Store) Backup(ctx context.Context, path string) error { return s.engine.Backup(ctx, path) }

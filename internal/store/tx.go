@@ -1,0 +1,270 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/store/driver"
+)
+
+// A Reader asks the database. It sees one committed state or, inside a
+// transaction, that state with the transaction's own changes.
+type Reader struct {
+	q driver.Querier
+}
+
+// A Tx is a caller's part of a write transaction. It is valid only inside the
+// function given to [Store.Do].
+type Tx struct {
+	Reader
+	s   *Store
+	dtx driver.Tx
+
+	pending []pending        // rows collected by table
+	audit   []hub.AuditEntry // to be sealed before the commit
+	after   []func()         // of the current caller
+	moved   map[string]bool  // counters that changed
+	counts  []countDelta     // changes to alert_counts
+
+	execs  int   // statements that wrote
+	dirty  bool  // a caller panicked: assume that it wrote
+	failed error // an error that concerns the whole transaction
+}
+
+// A table takes rows that are only ever added. Its name must not be part of
+// another table's name.
+type table struct {
+	name    string
+	columns []string
+}
+
+type pending struct {
+	table *table
+	args  []any // row after row
+}
+
+// Row counts of the multi-row inserts; each size is a prepared statement.
+var insertSizes = [...]int{32, 8, 1}
+
+func newTx(s *Store, dtx driver.Tx) *Tx {
+	tx := &Tx{s: s, dtx: dtx, moved: map[string]bool{}}
+	tx.Reader.q = tx
+	return tx
+}
+
+// Query runs a query inside the transaction. Collected rows of the tables it
+// names are inserted first.
+func (tx *Tx) Query(query string, args []any, row func([]any) error) error {
+	if err := tx.flushNamed(query); err != nil {
+		return err
+	}
+	return tx.check(tx.dtx.Query(query, args, row))
+}
+
+// Exec runs a statement and tells how many rows it changed.
+func (tx *Tx) Exec(query string, args ...any) (int64, error) {
+	if err := tx.flushNamed(query); err != nil {
+		return 0, err
+	}
+	tx.execs++
+	n, err := tx.dtx.Exec(query, args)
+	return n, tx.check(err)
+}
+
+// check keeps an error that concerns the whole transaction, so that it fails
+// even if the caller's function ignores it.
+func (tx *Tx) check(err error) error {
+	if driver.Broken(err) || driver.KindOf(err) == driver.Busy {
+		tx.failed = err
+	}
+	return err
+}
+
+// AfterCommit has f run when the transaction is durable, before Do returns, on
+// the writer's goroutine: f must be quick and must not wait.
+func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }
+
+func (tx *Tx) takeAfter() []func() {
+	after := tx.after
+	tx.after = nil
+	return after
+}
+
+// Audit adds an entry to the audit log of the transaction.
+func (tx *Tx) Audit(e hub.AuditEntry) { tx.audit = append(tx.audit, e) }
+
+// appendRow collects a row of t. Its values are in the order of t.columns.
+func (tx *Tx) appendRow(t *table, values ...any) {
+	if len(values) != len(t.columns) {
+		panic(fmt.Sprintf("store: %d values for the %d columns of %s", len(values), len(t.columns), t.name))
+	}
+	for i := range tx.pending {
+		if tx.pending[i].table == t {
+			tx.pending[i].args = append(tx.pending[i].args, values...)
+			return
+		}
+	}
+	tx.pending = append(tx.pending, pending{t, append(make([]any, 0, 32*len(values)), values...)})
+}
+
+func (tx *Tx) flushNamed(query string) error {
+	for i := range tx.pending {
+		if p := &tx.pending[i]; len(p.args) > 0 && strings.Contains(query, p.table.name) {
+			if err := tx.insert(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) flush() error {
+	for i := range tx.pending {
+		if err := tx.insert(&tx.pending[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) insert(p *pending) error {
+	width := len(p.table.columns)
+	args := p.args
+	for _, size := range insertSizes {
+		for len(args) >= size*width {
+			tx.execs++
+			if _, err := tx.dtx.Exec(tx.s.insertText(p.table, size), args[:size*width]); err != nil {
+				err = fmt.Errorf("insert into %s: %w", p.table.name, err)
+				tx.failed = err // whose row it was is not known any more
+				return err
+			}
+			args = args[size*width:]
+		}
+	}
+	clear(p.args)
+	p.args = p.args[:0]
+	return nil
+}
+
+type insertKey struct {
+	table *table
+	rows  int
+}
+
+// insertText gives the statement that inserts n rows into t, made once.
+func (s *Store) insertText(t *table, n int) string {
+	key := insertKey{t, n}
+	text := s.inserts[key]
+	if text == "" {
+		text = t.insertText(n)
+		s.inserts[key] = text
+	}
+	return text
+}
+
+func (t *table) insertText(n int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "INSERT INTO %s (%s) VALUES ", t.name, strings.Join(t.columns, ", "))
+	for i := range n * len(t.columns) {
+		switch {
+		case i == 0:
+			b.WriteString("(")
+		case i%len(t.columns) == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "$%d", i+1)
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// A mark is a point of the transaction between two callers.
+type mark struct {
+	execs, audit, counts int
+	args                 []int
+}
+
+func (tx *Tx) mark() mark {
+	m := mark{execs: tx.execs, audit: len(tx.audit), counts: len(tx.counts)}
+	for i := range tx.pending {
+		m.args = append(m.args, len(tx.pending[i].args))
+	}
+	return m
+}
+
+func (m mark) argsOf(i int) int {
+	if i < len(m.args) {
+		return m.args[i]
+	}
+	return 0
+}
+
+func (tx *Tx) wroteSince(m mark) bool {
+	if tx.dirty || tx.execs != m.execs || len(tx.audit) != m.audit {
+		return true
+	}
+	for i := range tx.pending {
+		if len(tx.pending[i].args) != m.argsOf(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// backTo forgets what was collected since m.
+func (tx *Tx) backTo(m mark) {
+	tx.audit = tx.audit[:m.audit]
+	tx.counts = tx.counts[:m.counts]
+	tx.dirty = false
+	for i := range tx.pending {
+		tx.pending[i].args = tx.pending[i].args[:m.argsOf(i)]
+	}
+}
+
+// remember reads the counters and audit heads if they are not known.
+func (s *Store) remember(tx *Tx) error {
+	if s.memory.loaded {
+		return nil
+	}
+	m := memory{counters: map[string]int64{}, heads: map[hub.TenantID]hub.AuditHead{}, notes: map[hub.TenantID]int64{}}
+	err := tx.Query("SELECT name, value FROM counters", nil, func(v []any) error {
+		m.counters[v[0].(string)] = v[1].(int64)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := tx.loadHeads(&m); err != nil {
+		return err
+	}
+	m.loaded = true
+	s.memory = m
+	return nil
+}
+
+// counter moves a counter on by n and returns its new value. Counters never go
+// back; a failed caller may leave a gap.
+func (tx *Tx) counter(name string, n int64) int64 {
+	c := tx.s.memory.counters
+	c[name] += n
+	tx.moved[name] = true
+	return c[name]
+}
+
+// Counter moves a named counter on by n and returns its new value, the last of
+// the n numbers that are the caller's.
+func (tx *Tx) Counter(name string, n int64) int64 { return tx.counter(name, n) }
+
+func (tx *Tx) saveCounters() error {
+	for name := range tx.moved {
+		_, err := tx.dtx.Exec("INSERT INTO counters (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+			[]any{name, tx.s.memory.counters[name]})
+		if err != nil {
+			return fmt.Errorf("save counter %s: %w", name, err)
+		}
+	}
+	return nil
+}
