@@ -64,6 +64,10 @@ type EventData struct {
 	Reason   string      `json:"reason,omitempty"`
 	Actor    string      `json:"actor,omitempty"`
 	Findings []FindingID `json:"findings,omitempty"`
+
+	// Depth is how many playbook runs in a row led to the event: 0 for what a
+	// source or a person did, one more than its own event's for what a run does.
+	Depth int `json:"depth,omitempty"`
 }
 
 // An EndpointBrief tells which endpoint an event is about, without secrets.

@@ -6,31 +6,17 @@ import (
 	"github.com/tocsin/tocsin/hub"
 )
 
-// A RunRow is one run of a playbook as it is stored. Doc is the engine's own
-// encoding of it.
-type RunRow struct {
-	ID       hub.RunID
-	Tenant   hub.TenantID
-	Playbook string
-	Version  string // of the playbook, as the run pinned it
-	Alert    hub.AlertID
-	State    string // running, waiting, done or failed
-	DueAt    time.Time
-	EventSeq int64
-	Doc      []byte
-}
-
 var runsTable = &table{"runs", []string{"id", "tenant", "playbook", "version", "alert_id", "state", "due_at", "event_seq", "doc"}}
 
 // AddRun stores a new run.
-func (tx *Tx) AddRun(r *RunRow) {
-	tx.appendRow(runsTable, string(r.ID), string(r.Tenant), r.Playbook, r.Version, string(r.Alert), r.State, hub.Micros(r.DueAt), r.EventSeq, r.Doc)
+func (tx *Tx) AddRun(r *hub.RunRecord) {
+	tx.appendRow(runsTable, string(r.ID), string(r.Tenant), r.Playbook, r.Version, string(r.Alert), string(r.State), hub.Micros(r.DueAt), r.EventSeq, r.Doc)
 }
 
 // UpdateRun stores what a run has come to.
-func (tx *Tx) UpdateRun(r *RunRow) error {
+func (tx *Tx) UpdateRun(r *hub.RunRecord) error {
 	n, err := tx.Exec("UPDATE runs SET state = $3, due_at = $4, doc = $5 WHERE tenant = $1 AND id = $2",
-		string(r.Tenant), string(r.ID), r.State, hub.Micros(r.DueAt), r.Doc)
+		string(r.Tenant), string(r.ID), string(r.State), hub.Micros(r.DueAt), r.Doc)
 	if err == nil && n != 1 {
 		err = notFound("run", r.ID)
 	}
@@ -39,15 +25,15 @@ func (tx *Tx) UpdateRun(r *RunRow) error {
 
 const runColumns = "id, tenant, playbook, version, alert_id, state, due_at, event_seq, doc"
 
-func runRow(v []any) RunRow {
-	return RunRow{
+func runRow(v []any) hub.RunRecord {
+	return hub.RunRecord{
 		ID: hub.RunID(v[0].(string)), Tenant: hub.TenantID(v[1].(string)), Playbook: v[2].(string), Version: v[3].(string),
-		Alert: hub.AlertID(v[4].(string)), State: v[5].(string), DueAt: hub.FromMicros(v[6].(int64)), EventSeq: v[7].(int64), Doc: bytesOf(v[8]),
+		Alert: hub.AlertID(v[4].(string)), State: hub.RunState(v[5].(string)), DueAt: hub.FromMicros(v[6].(int64)), EventSeq: v[7].(int64), Doc: bytesOf(v[8]),
 	}
 }
 
 // DueRuns gives up to limit waiting runs whose time has come.
-func (r *Reader) DueRuns(now time.Time, limit int) ([]RunRow, error) {
+func (r *Reader) DueRuns(now time.Time, limit int) ([]hub.RunRecord, error) {
 	return r.runs("SELECT "+runColumns+" FROM runs WHERE state = 'waiting' AND due_at <= $1 ORDER BY due_at LIMIT $2", hub.Micros(now), int64(limit))
 }
 
@@ -62,28 +48,28 @@ func (r *Reader) NextRunDue() (time.Time, error) {
 }
 
 // Run gives one run.
-func (r *Reader) Run(tenant hub.TenantID, id hub.RunID) (RunRow, error) {
+func (r *Reader) Run(tenant hub.TenantID, id hub.RunID) (hub.RunRecord, error) {
 	all, err := r.runs("SELECT "+runColumns+" FROM runs WHERE tenant = $1 AND id = $2", string(tenant), string(id))
 	if err == nil && len(all) == 0 {
-		return RunRow{}, notFound("run", id)
+		return hub.RunRecord{}, notFound("run", id)
 	}
 	if err != nil {
-		return RunRow{}, err
+		return hub.RunRecord{}, err
 	}
 	return all[0], nil
 }
 
 // ListRuns gives up to limit runs started before the one with the id before
 // ("": from the newest), newest first.
-func (r *Reader) ListRuns(tenant hub.TenantID, before hub.RunID, limit int) ([]RunRow, error) {
+func (r *Reader) ListRuns(tenant hub.TenantID, before hub.RunID, limit int) ([]hub.RunRecord, error) {
 	if before == "" {
 		before = "run_~" // behind every id
 	}
 	return r.runs("SELECT "+runColumns+" FROM runs WHERE id < $2 AND tenant = $1 ORDER BY id DESC LIMIT $3", string(tenant), string(before), int64(limit))
 }
 
-func (r *Reader) runs(query string, args ...any) ([]RunRow, error) {
-	var all []RunRow
+func (r *Reader) runs(query string, args ...any) ([]hub.RunRecord, error) {
+	var all []hub.RunRecord
 	err := r.q.Query(query, args, func(v []any) error {
 		all = append(all, runRow(v))
 		return nil
