@@ -113,7 +113,7 @@ func (b *bucket) take(now time.Time) bool {
 func TestLimiterIsABucketOfTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) { // a bubble has no deadline to ask for
-			limit := Limit{PerMinute: rapid.IntRange(1, 5000).Draw(t, "rate"), Burst: rapid.IntRange(1, 300).Draw(t, "burst")}
+			limit := Limit{PerMinute: rapid.IntRange(30, 5000).Draw(t, "rate"), Burst: rapid.IntRange(1, 300).Draw(t, "burst")}
 			l, keys := New(1000), []string{"a", "b", "c"}
 			cost := limit.interval()
 			model := map[string]*bucket{}
