@@ -1,0 +1,109 @@
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tocsin/tocsin/hub"
+)
+
+// KeyPrefix begins every API key (contract §2).
+const KeyPrefix = "toc_live_"
+
+// MinKeyLength is the shortest text that is taken as an API key, for keys that
+// an operator chooses: 24 characters behind the prefix hold enough to guess.
+const MinKeyLength = len(KeyPrefix) + 24
+
+// NewKey makes the text of an API key.
+func NewKey() string {
+	var b [32]byte
+	rand.Read(b[:]) // never fails, see crypto/rand
+	return KeyPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// HashKey gives what is stored of an API key.
+func HashKey(text string) [32]byte { return sha256.Sum256([]byte(text)) }
+
+// A Grant is what an API key gives its bearer.
+type Grant struct {
+	Key       hub.KeyID
+	Tenant    hub.TenantID
+	Role      string
+	ExpiresAt time.Time // zero: never
+	Revoked   bool
+}
+
+// Keys tells principals by their API keys. It remembers what it looked up, so
+// that a request costs one hash; Forget makes it look again.
+type Keys struct {
+	lookup func(ctx context.Context, hash [32]byte) (Grant, bool, error)
+	now    func() time.Time
+
+	mu    sync.RWMutex // guards known
+	known map[[32]byte]known
+}
+
+type known struct {
+	grant     Grant
+	principal hub.Principal
+}
+
+// maxKnown bounds what is remembered; a hub has far fewer keys.
+const maxKnown = 10000
+
+// NewKeys makes a Keys that looks keys up by their hash.
+func NewKeys(lookup func(ctx context.Context, hash [32]byte) (Grant, bool, error)) *Keys {
+	return &Keys{lookup: lookup, now: time.Now, known: map[[32]byte]known{}}
+}
+
+// Authenticate gives the principal of an API key. Unknown keys are not
+// remembered, so a key made on another node works at once.
+func (k *Keys) Authenticate(ctx context.Context, text string) (hub.Principal, error) {
+	if !strings.HasPrefix(text, KeyPrefix) {
+		return hub.Principal{}, hub.E(hub.Unauthorized, "the credential is not an API key: one looks like "+KeyPrefix+"…")
+	}
+	hash := HashKey(text)
+	k.mu.RLock()
+	e, found := k.known[hash]
+	k.mu.RUnlock()
+	if !found {
+		g, there, err := k.lookup(ctx, hash)
+		if err != nil {
+			return hub.Principal{}, err
+		}
+		if !there {
+			return hub.Principal{}, hub.E(hub.Unauthorized, "the API key is not known")
+		}
+		e = k.remember(hash, g)
+	}
+	if e.grant.Revoked {
+		return hub.Principal{}, hub.E(hub.Unauthorized, "the API key was revoked")
+	}
+	if !e.grant.ExpiresAt.IsZero() && !k.now().Before(e.grant.ExpiresAt) {
+		return hub.Principal{}, hub.E(hub.Unauthorized, "the API key has expired")
+	}
+	return e.principal, nil
+}
+
+func (k *Keys) remember(hash [32]byte, g Grant) known {
+	e := known{g, hub.Principal{Tenant: g.Tenant, Type: hub.ActorKey, ID: string(g.Key), Permissions: Granted(g.Role)}}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.known) >= maxKnown {
+		clear(k.known)
+	}
+	k.known[hash] = e
+	return e
+}
+
+// Forget makes every key be looked up again, after one was changed.
+func (k *Keys) Forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.known)
+}
