@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/page"
 )
 
 // Deps are what the API needs of the rest of the hub, handed over by
@@ -103,7 +104,7 @@ type Findings interface {
 	Ingest(ctx context.Context, source string, r IngestRequest) (IngestResult, error)
 
 	Finding(ctx context.Context, t hub.TenantID, id hub.FindingID) (*FindingView, error)
-	List(ctx context.Context, t hub.TenantID, q FindingQuery, pg Page) (List[FindingView], error)
+	List(ctx context.Context, t hub.TenantID, q FindingQuery, pg page.Request) (List[FindingView], error)
 }
 
 // An IngestRequest is what a source pushed. Its fields are copies: they outlive
@@ -142,13 +143,6 @@ type FindingQuery struct {
 	Alert                                    hub.AlertID
 }
 
-// A Page says which part of a list is wanted: behind a cursor, or by number.
-type Page struct {
-	Limit int    // 1–200
-	After string // opaque cursor, "" from the start
-	Page  int    // 1…; 0: by cursor
-}
-
 // A List is one part of a list.
 type List[T any] struct {
 	Data  []T
@@ -158,7 +152,7 @@ type List[T any] struct {
 
 // Alerts is what people do with alerts.
 type Alerts interface {
-	List(ctx context.Context, t hub.TenantID, f *hub.AlertFilter, pg Page) (List[*hub.Alert], error)
+	List(ctx context.Context, t hub.TenantID, f *hub.AlertFilter, pg page.Request) (List[*hub.Alert], error)
 	Count(ctx context.Context, t hub.TenantID, f *hub.AlertFilter) (map[hub.Severity]int64, error)
 	Alert(ctx context.Context, t hub.TenantID, id hub.AlertID) (*AlertView, error)
 	// Act changes an alert. IfMatch, when not 0, is the version it must have;
@@ -208,7 +202,7 @@ type Failed struct {
 
 // Webhooks are the endpoints of kind webhook.
 type Webhooks interface {
-	List(ctx context.Context, t hub.TenantID, pg Page) (List[*hub.Endpoint], error)
+	List(ctx context.Context, t hub.TenantID, pg page.Request) (List[*hub.Endpoint], error)
 	Endpoint(ctx context.Context, t hub.TenantID, id hub.EndpointID) (*hub.Endpoint, error)
 	// Create fills in ID and secret; the secret's text is returned once.
 	Create(ctx context.Context, p hub.Principal, e *hub.Endpoint, idem Idempotency) (secret string, err error)
@@ -223,7 +217,7 @@ type Webhooks interface {
 
 // Deliveries is what was sent and what is to be sent.
 type Deliveries interface {
-	List(ctx context.Context, t hub.TenantID, q DeliveryQuery, pg Page) (List[hub.Delivery], error)
+	List(ctx context.Context, t hub.TenantID, q DeliveryQuery, pg page.Request) (List[hub.Delivery], error)
 	Delivery(ctx context.Context, t hub.TenantID, id hub.DeliveryID) (*DeliveryView, error)
 	// Retry makes a delivery due now; it takes the place of its next retry.
 	Retry(ctx context.Context, p hub.Principal, id hub.DeliveryID) (*hub.Delivery, error)
