@@ -1,0 +1,98 @@
+package connectors
+
+import (
+	"context"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tocsin/tocsin/hub"
+)
+
+// A Puller is a source that is asked for what is new.
+type Puller interface {
+	// Pull asks for everything after cursor and hands it to emit page by page.
+	// A nil cursor is the first pull ever. Pull returns nil when there is
+	// nothing more for now.
+	//
+	// emit makes a page durable together with next, in one transaction, before
+	// it returns; only then is the next page asked for. After an error, a
+	// crash or a restart, Pull is called again with the last cursor that was
+	// made durable, so next must say all there is to know, and findings must
+	// not depend on anything else. When emit fails, Pull returns its error.
+	//
+	// Pull does not wait: what is throttled or down is returned as a
+	// [hub.Error] of kind RateLimited or Transient, with RetryAfter where the
+	// far side gave one, after handing its progress to emit. The loop waits.
+	// Calls for one source do not overlap.
+	Pull(ctx context.Context, cursor []byte, emit Emit) error
+}
+
+// Emit makes one page and the cursor behind it durable. The page may be empty;
+// page and next belong to the caller again when it returns.
+type Emit func(page []hub.Finding, next []byte) error
+
+// A Describer shows a stored cursor to people; others are shown by their size.
+type Describer interface {
+	Describe(cursor []byte) string
+}
+
+// A Receiver is a source that sends to us, at POST /ingest/{name}.
+type Receiver interface {
+	// Receive turns a request into findings. It checks the signature in
+	// constant time before it parses anything; a wrong one is an error of kind
+	// Unauthorized. It changes nothing, so the same request may come twice.
+	//
+	// Items that cannot be used are in the batch's Rejects; the error is for
+	// a request of which nothing can be used. Calls may overlap.
+	Receive(ctx context.Context, r Request) (Batch, error)
+}
+
+// A Request is what came in for a [Receiver]. Body stays valid after the call.
+type Request struct {
+	Path   string // after /ingest/{name}, for sources that use more than one
+	Header Header
+	Body   []byte
+}
+
+// A Header gives the first value of a header, "" if there is none. The name's
+// case does not matter. [net/http.Header] is one.
+type Header interface{ Get(name string) string }
+
+// A Batch is what a request held.
+type Batch struct {
+	Findings []hub.Finding
+	Rejects  []Reject
+}
+
+// A Reject is one item of a request that could not be used, and why.
+type Reject struct {
+	Index int    `json:"index"` // from 0
+	Error string `json:"error"` // one sentence for the sender
+}
+
+// An Actor is a source system that can do something for playbooks.
+type Actor interface {
+	// Actions lists what it can do. The list does not change.
+	Actions() []ActionSpec
+
+	// Do performs one action. key is the idempotency key: it was recorded
+	// before the call, and a repeat has the same key and params. Do hands it
+	// to the far side where that takes one. params are checked against the
+	// spec already.
+	//
+	// The caller owns retries: an error of kind Transient or RateLimited is
+	// tried again, any other is final. Calls may overlap.
+	Do(ctx context.Context, action, key string, params jsontext.Value) (result jsontext.Value, err error)
+}
+
+// A Tester can find out whether the source system is there and takes our
+// credential, changing nothing.
+type Tester interface {
+	Test(ctx context.Context) error
+}
+
+// A Reporter tells what the source system last said of itself, as a JSON
+// object; nil if nothing yet. It does no I/O.
+type Reporter interface {
+	Report() jsontext.Value
+}

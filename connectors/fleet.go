@@ -1,0 +1,262 @@
+package connectors
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tocsin/tocsin/hub"
+)
+
+// An Entry is one connector of the config.
+type Entry struct {
+	Common
+	// Config decodes the whole entry strictly into the kind's own struct.
+	Config func(into any) error
+}
+
+// FleetConfig is what a [Fleet] works with.
+type FleetConfig struct {
+	Kinds   []Kind       // connectors/list.Kinds()
+	Entries []Entry      // of the config
+	Store   Store        // cursors and accepted findings
+	Client  *http.Client // the safe client
+	Log     *slog.Logger
+	Metrics *Metrics // nil: not counted
+}
+
+// A Fleet holds every configured connector. Its methods may be called at any
+// time, also before Run and after it.
+type Fleet struct {
+	cfg     FleetConfig
+	members []*member // by name; fixed after Open
+}
+
+// A member is one connector of a fleet.
+type member struct {
+	common Common
+	source Source
+	loop   *Loop // nil if it has nothing to pull
+
+	received, rejected atomic.Int64
+}
+
+// Open opens every connector, and gives all problems at once. It does no I/O.
+func Open(cfg FleetConfig) (*Fleet, error) {
+	f := &Fleet{cfg: cfg}
+	var faults []error
+	for i, entry := range cfg.Entries {
+		if err := f.add(entry); err != nil {
+			faults = append(faults, fmt.Errorf("connectors[%d] %s: %w", i, entry.Name, err))
+		}
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(append(faults, f.Close())...)
+	}
+	slices.SortFunc(f.members, func(a, b *member) int { return cmp.Compare(a.common.Name, b.common.Name) })
+	return f, nil
+}
+
+func (f *Fleet) add(e Entry) error {
+	if err := e.Check(); err != nil {
+		return err
+	}
+	if f.find(e.Name) != nil {
+		return errors.New("name: another connector has it already")
+	}
+	i := slices.IndexFunc(f.cfg.Kinds, func(k Kind) bool { return k.Name == e.Kind })
+	if i < 0 {
+		return fmt.Errorf("kind: %q is none; known are %s", e.Kind, kindNames(f.cfg.Kinds))
+	}
+	log := f.cfg.Log.With("connector", e.Name, "kind", e.Kind)
+	source, err := f.cfg.Kinds[i].Open(Settings{Name: e.Name, Tenant: e.Tenant, Client: f.cfg.Client, Log: log, Config: e.Config})
+	if err != nil {
+		return err
+	}
+	f.members = append(f.members, f.join(e.Common, source, log))
+	return nil
+}
+
+func (f *Fleet) join(c Common, source Source, log *slog.Logger) *member {
+	m := &member{common: c, source: source}
+	if p, ok := source.(Puller); ok {
+		m.loop = NewLoop(LoopConfig{
+			Name: c.Name, Kind: c.Kind, Tenant: c.Tenant, Puller: p, Store: f.cfg.Store, Log: log,
+			Metrics: f.cfg.Metrics, Interval: c.interval(), Paused: c.Paused,
+		})
+	}
+	return m
+}
+
+// Run runs every loop until ctx ends, and returns when all have ended.
+func (f *Fleet) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, m := range f.members {
+		if m.loop != nil {
+			running.Go(func() { m.loop.Run(ctx) })
+		}
+	}
+	running.Wait()
+}
+
+// Close closes every source. Call it after Run has returned.
+func (f *Fleet) Close() error {
+	var faults []error
+	for _, m := range f.members {
+		faults = append(faults, m.source.Close())
+	}
+	return errors.Join(faults...)
+}
+
+// List gives the state of every connector of the tenant, by name.
+func (f *Fleet) List(tenant hub.TenantID) []State {
+	states := []State{}
+	for _, m := range f.members {
+		if m.common.Tenant == tenant {
+			states = append(states, m.state())
+		}
+	}
+	return states
+}
+
+// State gives the state of one connector.
+func (f *Fleet) State(tenant hub.TenantID, name string) (State, error) {
+	m, err := f.get(tenant, name)
+	if err != nil {
+		return State{}, err
+	}
+	return m.state(), nil
+}
+
+func (m *member) state() State {
+	s := State{Name: m.common.Name, Kind: m.common.Kind, Tenant: m.common.Tenant, Phase: PhaseListening}
+	if m.loop != nil {
+		s = m.loop.State()
+	}
+	_, s.Receives = m.source.(Receiver)
+	s.Counts.Received, s.Counts.Rejected = m.received.Load(), m.rejected.Load()
+	if r, ok := m.source.(Reporter); ok {
+		s.Report = r.Report()
+	}
+	return s
+}
+
+// Sync asks a connector to pull now. See [Loop.Sync].
+func (f *Fleet) Sync(tenant hub.TenantID, name string) error {
+	l, err := f.getLoop(tenant, name)
+	if err != nil {
+		return err
+	}
+	return l.Sync()
+}
+
+// Pause stops a connector's pulling until Resume or a restart.
+func (f *Fleet) Pause(tenant hub.TenantID, name string) error {
+	l, err := f.getLoop(tenant, name)
+	if err == nil {
+		l.Pause()
+	}
+	return err
+}
+
+// Resume goes on after Pause.
+func (f *Fleet) Resume(tenant hub.TenantID, name string) error {
+	l, err := f.getLoop(tenant, name)
+	if err == nil {
+		l.Resume()
+	}
+	return err
+}
+
+// Test makes one harmless call to the source system.
+func (f *Fleet) Test(ctx context.Context, tenant hub.TenantID, name string) error {
+	m, err := f.get(tenant, name)
+	if err != nil {
+		return err
+	}
+	t, ok := m.source.(Tester)
+	if !ok {
+		return hub.E(hub.Conflict, "this kind of connector only listens; there is nothing to test")
+	}
+	return t.Test(ctx)
+}
+
+// A NamedAction is an action of one connector.
+type NamedAction struct {
+	Connector string `json:"connector"`
+	ActionSpec
+}
+
+// Actions lists every action that the tenant's connectors offer.
+func (f *Fleet) Actions(tenant hub.TenantID) []NamedAction {
+	all := []NamedAction{}
+	for _, m := range f.members {
+		a, ok := m.source.(Actor)
+		if !ok || m.common.Tenant != tenant {
+			continue
+		}
+		for _, spec := range a.Actions() {
+			all = append(all, NamedAction{Connector: m.common.Name, ActionSpec: spec})
+		}
+	}
+	return all
+}
+
+// Do checks params against the action's spec and performs it. See [Actor.Do].
+func (f *Fleet) Do(ctx context.Context, tenant hub.TenantID, name, action, key string, params jsontext.Value) (jsontext.Value, error) {
+	m, err := f.get(tenant, name)
+	if err != nil {
+		return nil, err
+	}
+	actor, ok := m.source.(Actor)
+	if !ok {
+		return nil, hub.E(hub.Invalid, "connector "+name+" has no actions")
+	}
+	specs := actor.Actions()
+	i := slices.IndexFunc(specs, func(s ActionSpec) bool { return s.Name == action })
+	if i < 0 {
+		return nil, hub.E(hub.Invalid, "connector "+name+" has no action "+action)
+	}
+	if err := specs[i].Check(params); err != nil {
+		return nil, err
+	}
+	result, err := actor.Do(ctx, action, key, params)
+	f.cfg.Metrics.acted(name, action, outcomeOf(err))
+	return result, err
+}
+
+func (f *Fleet) find(name string) *member {
+	for _, m := range f.members {
+		if m.common.Name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) get(tenant hub.TenantID, name string) (*member, error) {
+	m := f.find(name)
+	if m == nil || m.common.Tenant != tenant {
+		return nil, hub.E(hub.NotFound, "there is no connector of this name")
+	}
+	return m, nil
+}
+
+func (f *Fleet) getLoop(tenant hub.TenantID, name string) (*Loop, error) {
+	m, err := f.get(tenant, name)
+	if err != nil {
+		return nil, err
+	}
+	if m.loop == nil {
+		return nil, hub.E(hub.Conflict, "this kind of connector only listens; there is nothing to pull")
+	}
+	return m.loop, nil
+}

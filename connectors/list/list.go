@@ -1,0 +1,16 @@
+// Package list names every kind of connector. It is the one place that a new
+// connector is added to, and the only package under connectors that imports
+// its neighbours; internal/app and the documentation read it.
+package list
+
+import (
+	"github.com/tocsin/tocsin/connectors"
+	"github.com/tocsin/tocsin/connectors/cybervault"
+)
+
+// Kinds gives every kind of connector, by name.
+func Kinds() []connectors.Kind {
+	return []connectors.Kind{
+		cybervault.Kind(),
+	}
+}
