@@ -1,0 +1,244 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/tocsin/tocsin/hub"
+)
+
+// webhookBody is a webhook endpoint as it is made or changed. Pointers tell what
+// was given.
+type webhookBody struct {
+	URL         *string              `json:"url,omitempty" maxLength:"2048"`
+	Name        *string              `json:"name,omitempty" maxLength:"200" doc:"By which playbooks refer to it"`
+	Description *string              `json:"description,omitempty" maxLength:"2000"`
+	Enabled     *bool                `json:"enabled,omitempty" doc:"Events for a disabled endpoint are held"`
+	Events      *[]string            `json:"events,omitempty" maxItems:"100" doc:"Globs such as alert.*; all events if not given"`
+	Filter      *string              `json:"filter,omitempty" maxLength:"4096" doc:"Expression over the event"`
+	Headers     *map[string]string   `json:"headers,omitempty" doc:"Sent along with every request"`
+	Signing     *[]hub.SigningScheme `json:"signing,omitempty" maxItems:"10" doc:"Signatures beside the standard one: type hex or timestamped"`
+	RateLimit   *int                 `json:"rate_limit,omitempty" minimum:"0" maximum:"100000" doc:"Requests a second, 0 for no limit"`
+	Timeout     *string              `json:"timeout,omitempty" doc:"Of one attempt, such as 15s"`
+	Retry       *retryBody           `json:"retry,omitempty"`
+	Ordering    *string              `json:"ordering,omitempty" enum:"none,key"`
+	Transform   *string              `json:"transform,omitempty" maxLength:"4096"`
+	Secret      *string              `json:"secret,omitempty" maxLength:"200" doc:"whsec_ and base64 of 24–64 bytes; made if not given"`
+}
+
+type retryBody struct {
+	Schedule []string `json:"schedule,omitempty" maxItems:"50" doc:"Waits before each further try, such as 5s, 5m"`
+	Jitter   *float64 `json:"jitter,omitempty" minimum:"0" maximum:"1"`
+	Initial  string   `json:"initial,omitempty"`
+	Factor   float64  `json:"factor,omitempty" minimum:"1" maximum:"100"`
+	Max      string   `json:"max,omitempty"`
+	Attempts int      `json:"attempts,omitempty" minimum:"1" maximum:"100"`
+}
+
+// apply puts what was given into e.
+func (b *webhookBody) apply(e *hub.Endpoint) error {
+	set(&e.URL, b.URL)
+	set(&e.Name, b.Name)
+	set(&e.Description, b.Description)
+	set(&e.Events, b.Events)
+	set(&e.Filter, b.Filter)
+	set(&e.Headers, b.Headers)
+	set(&e.Signing, b.Signing)
+	set(&e.RateLimit, b.RateLimit)
+	set(&e.Ordering, b.Ordering)
+	set(&e.Transform, b.Transform)
+	if b.Enabled != nil {
+		e.Enabled, e.Disabled = *b.Enabled, ""
+	}
+	if b.Secret != nil && *b.Secret != "" {
+		e.Secrets.Signing = []hub.SigningSecret{{Text: *b.Secret}}
+	}
+	var f []hub.Field
+	if b.Timeout != nil {
+		e.Timeout = duration(&f, "/timeout", *b.Timeout)
+	}
+	if b.Retry != nil {
+		e.Retry = b.Retry.policy(&f)
+	}
+	if len(f) > 0 {
+		return &hub.Error{Kind: hub.Invalid, Msg: f[0].Pointer[1:] + " " + f[0].Detail, Fields: f}
+	}
+	return nil
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func duration(f *[]hub.Field, pointer, s string) hub.Duration {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		*f = append(*f, hub.Field{Pointer: pointer, Detail: "must be a duration such as 15s or 5m"})
+	}
+	return hub.Duration(d)
+}
+
+func (b *retryBody) policy(f *[]hub.Field) *hub.RetryPolicy {
+	p := &hub.RetryPolicy{Jitter: b.Jitter, Factor: b.Factor, Attempts: b.Attempts}
+	for i, s := range b.Schedule {
+		p.Schedule = append(p.Schedule, duration(f, "/retry/schedule/"+itoa(i), s))
+	}
+	if b.Initial != "" {
+		p.Initial = duration(f, "/retry/initial", b.Initial)
+	}
+	if b.Max != "" {
+		p.Max = duration(f, "/retry/max", b.Max)
+	}
+	return p
+}
+
+// webhookView is an endpoint as it is shown, with its secret only right after
+// that was made.
+type webhookView struct {
+	*hub.Endpoint
+	Secret string `json:"secret,omitempty"`
+}
+
+// masked hides the values of headers, which may hold credentials.
+func masked(e *hub.Endpoint) *hub.Endpoint {
+	if e == nil || len(e.Headers) == 0 {
+		return e
+	}
+	c := *e
+	c.Headers = make(map[string]string, len(e.Headers))
+	for name := range e.Headers {
+		c.Headers[name] = "***"
+	}
+	return &c
+}
+
+type webhookOutput struct {
+	ETag string `header:"ETag"`
+	Body webhookView
+}
+
+func webhookAnswer(e *hub.Endpoint, secret string, err error) (*webhookOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &webhookOutput{etag(e.Version), webhookView{masked(e), secret}}, nil
+}
+
+type webhookID struct {
+	ID string `path:"id" maxLength:"64"`
+}
+
+func (s *Server) webhookRoutes() {
+	const tag = "webhooks"
+	register(s, operation{method: "GET", path: "/webhooks", permission: "webhooks:read", summary: "List webhook endpoints", tag: tag},
+		func(ctx context.Context, p hub.Principal, in *pageParams) (*listOutput[*hub.Endpoint], error) {
+			pg, err := in.parse()
+			if err != nil {
+				return nil, err
+			}
+			l, err := s.deps.Webhooks.List(ctx, p.Tenant, pg)
+			for i, e := range l.Data {
+				l.Data[i] = masked(e)
+			}
+			return listOf(l, err)
+		})
+	register(s, operation{method: "POST", path: "/webhooks", permission: "webhooks:create", summary: "Make a webhook endpoint; the secret is shown once", status: 201, tag: tag}, s.createWebhook)
+	register(s, operation{method: "GET", path: "/webhooks/{id}", permission: "webhooks:read", summary: "Show a webhook endpoint", tag: tag},
+		func(ctx context.Context, p hub.Principal, in *webhookID) (*webhookOutput, error) {
+			e, err := s.deps.Webhooks.Endpoint(ctx, p.Tenant, hub.EndpointID(in.ID))
+			return webhookAnswer(e, "", err)
+		})
+	register(s, operation{method: "PATCH", path: "/webhooks/{id}", permission: "webhooks:update", summary: "Change a webhook endpoint", tag: tag}, s.patchWebhook)
+	register(s, operation{method: "DELETE", path: "/webhooks/{id}", permission: "webhooks:delete", summary: "Remove a webhook endpoint; its deliveries stay as evidence", status: 204, tag: tag},
+		func(ctx context.Context, p hub.Principal, in *webhookID) (*struct{}, error) {
+			return &struct{}{}, s.deps.Webhooks.Delete(ctx, p, hub.EndpointID(in.ID))
+		})
+	register(s, operation{method: "POST", path: "/webhooks/{id}/rotate-secret", permission: "webhooks:update", summary: "Make a new secret; the old one signs on until the grace is over", tag: tag}, s.rotateSecret)
+	register(s, operation{method: "POST", path: "/webhooks/{id}/test", permission: "webhooks:update", summary: "Send webhook.test and tell how it went", tag: tag},
+		func(ctx context.Context, p hub.Principal, in *webhookID) (*struct{ Body hub.Attempt }, error) {
+			a, err := s.deps.Webhooks.Test(ctx, p, hub.EndpointID(in.ID))
+			return &struct{ Body hub.Attempt }{a}, err
+		})
+	register(s, operation{method: "GET", path: "/webhooks/{id}/deliveries", permission: "webhooks:read", summary: "List the deliveries of an endpoint", tag: tag}, s.endpointDeliveries)
+}
+
+func (s *Server) createWebhook(ctx context.Context, p hub.Principal, in *struct {
+	idemHeader
+	Body webhookBody
+},
+) (*webhookOutput, error) {
+	if in.Body.URL == nil || *in.Body.URL == "" {
+		return nil, &hub.Error{Kind: hub.Invalid, Msg: "url is required", Fields: []hub.Field{{Pointer: "/url", Detail: "is required: where the events go"}}}
+	}
+	e := &hub.Endpoint{Tenant: p.Tenant, Kind: hub.KindWebhook, Enabled: true, Events: []string{"*"}}
+	if err := in.Body.apply(e); err != nil {
+		return nil, err
+	}
+	shape := func(r any) any { return webhookView{masked(e), r.(string)} }
+	secret, err := s.deps.Webhooks.Create(ctx, p, e, in.key(p, 201, in.Body, shape))
+	var again *Remembered
+	if errors.As(err, &again) {
+		var v webhookView
+		if err := json.Unmarshal(again.Body, &v); err != nil {
+			return nil, err
+		}
+		return &webhookOutput{etag(v.Version), v}, nil
+	}
+	return webhookAnswer(e, secret, err)
+}
+
+func (s *Server) patchWebhook(ctx context.Context, p hub.Principal, in *struct {
+	webhookID
+	IfMatch string `header:"If-Match"`
+	Body    webhookBody
+},
+) (*webhookOutput, error) {
+	version, err := parseVersion(in.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.deps.Webhooks.Update(ctx, p, hub.EndpointID(in.ID), version, in.Body.apply)
+	return webhookAnswer(e, "", err)
+}
+
+// defaultGrace is how long an old secret signs on (contract §4).
+const defaultGrace = 24 * time.Hour
+
+type rotateBody struct {
+	Grace string `json:"grace,omitempty" doc:"How long the old secret signs on; 24h if not given"`
+}
+
+func (s *Server) rotateSecret(ctx context.Context, p hub.Principal, in *struct {
+	webhookID
+	Body *rotateBody
+},
+) (*struct {
+	Body struct {
+		Secret string `json:"secret"`
+	}
+}, error,
+) {
+	grace := defaultGrace
+	if in.Body != nil && in.Body.Grace != "" {
+		var f []hub.Field
+		grace = time.Duration(duration(&f, "/grace", in.Body.Grace))
+		if len(f) > 0 {
+			return nil, &hub.Error{Kind: hub.Invalid, Msg: "grace " + f[0].Detail, Fields: f}
+		}
+	}
+	secret, err := s.deps.Webhooks.Rotate(ctx, p, hub.EndpointID(in.ID), grace)
+	if err != nil {
+		return nil, err
+	}
+	out := new(struct {
+		Body struct {
+			Secret string `json:"secret"`
+		}
+	})
+	out.Body.Secret = secret
+	return out, nil
+}
