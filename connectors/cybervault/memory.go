@@ -35,8 +35,13 @@ type entry struct {
 }
 
 // digest covers the fields whose change is a change of the alert. Unknown
-// fields are left out, because they may hold counters or times.
+// fields are left out, because they may hold counters or times. A closed alert
+// is only that: what changes of it afterwards is not followed, since the closed
+// lists are not read in full, until it opens again.
 func (a alert) digest() [8]byte {
+	if a.closed() {
+		return [8]byte(head("closed"))
+	}
 	return [8]byte(head(strings.Join([]string{a.Status, a.Severity, a.Type, a.AssetID, a.CreatedAt, a.Title}, "\x00")))
 }
 
