@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -44,16 +45,20 @@ func (a alert) finding() hub.Finding {
 	f := hub.Finding{
 		SourceID: a.ID, Type: "custom", AssetID: a.AssetID, Severity: severity(a.Severity), Status: hub.FindingOpen,
 		Title: a.Title, SourceSequence: a.rank(), Raw: a.raw, Payload: a.Others,
-		Labels: map[string]string{"cybervault_status": a.Status},
+		Labels: map[string]string{},
 	}
 	if slices.Contains(hub.FindingTypes[:], a.Type) {
 		f.Type = a.Type
-	} else {
-		f.Labels["cybervault_type"] = a.Type
 	}
-	if string(f.Severity) != a.Severity {
-		f.Labels["cybervault_severity"] = a.Severity
+	// Their words, where ours do not say as much.
+	label := func(name, theirs, ours string) {
+		if theirs != "" && theirs != ours {
+			f.Labels["cybervault_"+name] = theirs
+		}
 	}
+	label("status", a.Status, "")
+	label("type", a.Type, f.Type)
+	label("severity", a.Severity, string(f.Severity))
 	if a.closed() {
 		f.Status = hub.FindingResolved
 	}
@@ -123,5 +128,6 @@ func title(kind, asset string) string {
 		return "SQL injection on " + asset
 	}
 	words := strings.ReplaceAll(kind, "_", " ")
-	return strings.ToUpper(words[:1]) + words[1:] + " on " + asset
+	_, size := utf8.DecodeRuneInString(words)
+	return strings.ToUpper(words[:size]) + words[size:] + " on " + asset
 }
