@@ -1,0 +1,171 @@
+package configs
+
+import (
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// sqliteScheme starts the only kind of store.url there is.
+const sqliteScheme = "sqlite:"
+
+// check reports what each value by itself did not show.
+func (l *loader) check(c *Config) {
+	l.checkServer(&c.Server)
+	l.checkStore(&c.Store)
+	l.checkDedup(&c.Dedup)
+	l.checkPlaybooks(&c.Playbooks)
+	l.checkRelay(&c.Relay)
+	l.checkEndpoints(c.Endpoints)
+	l.checkConnectors(c.Connectors)
+}
+
+// wrong reports a problem with the value at path, unless that or what is around
+// it could not be read, which has been reported.
+func (l *loader) wrong(path, text string) {
+	for p := path; p != ""; p = around(p) {
+		if l.bad[p] {
+			return
+		}
+	}
+	l.report(nearest(l.places, path), path, text)
+}
+
+func (l *loader) checkServer(s *Server) {
+	host, port, err := net.SplitHostPort(s.Listen)
+	_, portErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || portErr != nil || strings.ContainsAny(host, " /") {
+		l.wrong("server.listen", quoted(s.Listen)+" is not an address; write host:port, such as 127.0.0.1:8080, or :8080 for every interface")
+	}
+	if s.PublicURL != "" {
+		if fault := urlFault(s.PublicURL, "https://tocsin.example.com"); fault != "" {
+			l.wrong("server.public_url", fault)
+		} else if strings.Contains(s.PublicURL, "?") {
+			l.wrong("server.public_url", "has a query; write the address only, such as https://tocsin.example.com")
+		}
+	}
+}
+
+func (l *loader) checkStore(s *Store) {
+	if s.Dir == "" {
+		l.wrong("store.dir", "is empty; name a folder, such as ./tocsin-data")
+	}
+	if path, ok := strings.CutPrefix(s.URL, sqliteScheme); s.URL != "" && (!ok || strings.Trim(path, "/") == "") {
+		l.wrong("store.url", "no such store; the hub keeps its data in SQLite: leave this empty for tocsin.db in store.dir, or write sqlite:/path/to/file.db")
+	}
+}
+
+func (l *loader) checkDedup(d *Dedup) {
+	for source, p := range d.Profiles {
+		at := join("dedup.profiles", source)
+		if source == "" {
+			l.wrong(at, "has no name; write the name of the source its findings carry")
+		}
+		l.checkPointers(join(at, "discriminators"), p.Discriminators)
+		l.checkPointers(join(at, "volatile"), p.Volatile)
+		for i, v := range p.Volatile {
+			for _, d := range p.Discriminators {
+				if v == d {
+					l.wrong(index(join(at, "volatile"), i), quoted(v)+" is a discriminator too; a value that changes without meaning cannot tell findings apart, so remove one of the two")
+				}
+			}
+		}
+	}
+}
+
+var pointerForm = regexp.MustCompile(`^(/([^~/]|~[01])*)+$`)
+
+func (l *loader) checkPointers(path string, pointers []string) {
+	seen := map[string]bool{}
+	for i, p := range pointers {
+		switch {
+		case !pointerForm.MatchString(p):
+			l.wrong(index(path, i), quoted(p)+" is not a JSON pointer; write for example /rule/id, with ~1 for a / inside a name")
+		case seen[p]:
+			l.wrong(index(path, i), quoted(p)+" is there twice; remove one")
+		}
+		seen[p] = true
+	}
+}
+
+func (l *loader) checkPlaybooks(p *Playbooks) {
+	for i, path := range p.Paths {
+		if _, err := os.Stat(path); err != nil {
+			l.wrong(index("playbooks.paths", i), "the file or folder "+quoted(path)+" cannot be read: "+cause(err).Error()+"; make it, or name another")
+		}
+	}
+}
+
+var agentForm = regexp.MustCompile(`^[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?$`)
+
+func (l *loader) checkRelay(r *Relay) {
+	if len(r.Schedule) > 100 {
+		l.wrong("relay.schedule", "has more than 100 waits; give fewer and longer ones")
+	}
+	if !agentForm.MatchString(r.UserAgent) {
+		l.wrong("relay.user_agent", "must be 1 to 200 printable ASCII characters, such as Tocsin")
+	}
+}
+
+// nameForm is what names of endpoints and connectors look like: they stand in
+// paths and metrics.
+var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// checkName reports a name that is missing, malformed or taken. Taken maps
+// names to the path of who has them.
+func (l *loader) checkName(path, name string, taken map[string]string) {
+	at := join(path, "name")
+	switch first, twice := taken[name]; {
+	case name == "":
+		l.wrong(at, "is missing; give a name that is unique, such as soc")
+	case !nameForm.MatchString(name):
+		l.wrong(at, quoted(name)+" is not a name; write 1 to 63 of a-z, 0-9, - and _, starting with a letter or digit")
+	case twice:
+		l.wrong(at, quoted(name)+" is the name of "+first+" already; give each its own")
+	default:
+		taken[name] = path
+	}
+}
+
+func (l *loader) checkConnectors(connectors []Connector) {
+	taken := map[string]string{}
+	for i, c := range connectors {
+		path := index("connectors", i)
+		l.checkName(path, c.Name, taken)
+		if c.Kind == "" {
+			l.wrong(join(path, "kind"), "is missing; name the source system, such as cybervault or webhook")
+		}
+	}
+}
+
+// urlFault says what is wrong with an address, "" if nothing. It repeats none
+// of it, because addresses carry tokens.
+func urlFault(text, example string) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return "is not an http or https address; write for example " + example
+	case u.User != nil:
+		return "has a user name or password in it; put them in the fields meant for them"
+	case strings.Contains(text, "#"):
+		return "has a # in it; write the address without that and what follows"
+	case u.Hostname() == "" || u.Port() != "" && !portFits(u.Port()):
+		return "has no host or an impossible port; write for example " + example
+	}
+	return ""
+}
+
+func portFits(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}
+
+func quoted(text string) string {
+	if len(text) > 60 {
+		return strconv.Quote(text[:60]) + "…"
+	}
+	return strconv.Quote(text)
+}

@@ -1,0 +1,123 @@
+package configs
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/secret"
+)
+
+// Relay is the section relay.
+type Relay struct {
+	AllowNetworks []netip.Prefix  `yaml:"allow_networks" doc:"Private networks that deliveries may go to. All others are refused: private, loopback, link-local and metadata addresses."`
+	Workers       int             `yaml:"workers" min:"1" max:"1024" doc:"Deliveries under way at a time."`
+	Timeout       time.Duration   `yaml:"timeout" min:"100ms" max:"5m" doc:"How long one attempt may take, answer included."`
+	Schedule      []time.Duration `yaml:"schedule" min:"100ms" max:"7d" doc:"The wait before each further attempt. After the last one the delivery is dead."`
+	Jitter        float64         `yaml:"jitter" min:"0" max:"1" doc:"By what part each wait varies, so that failed deliveries do not come back all at once."`
+	UserAgent     string          `yaml:"user_agent" doc:"What the hub calls itself in requests."`
+}
+
+// An Endpoint is an entry of the section endpoints. Which fields it takes
+// depends on its kind.
+type Endpoint struct {
+	Name        string                   `yaml:"name" doc:"Unique; playbooks refer to it. 1 to 63 of a-z, 0-9, - and _."`
+	Kind        string                   `yaml:"kind" enum:"webhook,slack,pagerduty,elasticsearch" doc:"What stands at the far side."`
+	Description string                   `yaml:"description" doc:"For people."`
+	Enabled     bool                     `yaml:"enabled" doc:"Send to it."`
+	URL         string                   `yaml:"url" doc:"Where to send: the receiver, Slack's incoming webhook, or the cluster."`
+	APIURL      string                   `yaml:"api_url" doc:"In place of the service's own address, such as PagerDuty's for the EU."`
+	Events      []string                 `yaml:"events" doc:"Event types, * matches anything. Empty for only what playbooks send."`
+	Filter      string                   `yaml:"filter" doc:"Expression over the event; false keeps it from being sent."`
+	Transform   string                   `yaml:"transform" doc:"Expression that gives the body in place of the event."`
+	Headers     map[string]secret.Secret `yaml:"headers" key:"header" doc:"Sent along with every request."`
+	Secret      secret.Secret            `yaml:"secret" doc:"The key of the signatures: whsec_ and 24 to 64 random bytes in base64."`
+	Signing     []Signing                `yaml:"signing" doc:"Signatures put beside the standard one, for receivers that know another."`
+	Ordering    string                   `yaml:"ordering" enum:"none,key" doc:"key sends the events of one alert in order, one after the other."`
+	RateLimit   int                      `yaml:"rate_limit" min:"0" max:"100000" doc:"Requests a second; 0 for no limit."`
+	Timeout     time.Duration            `yaml:"timeout" min:"100ms" max:"5m" doc:"In place of relay.timeout."`
+	Retry       *Retry                   `yaml:"retry" doc:"In place of relay.schedule and relay.jitter."`
+	Channel     string                   `yaml:"channel" doc:"Slack channel: an id, or a name with # in quotes."`
+	BotToken    secret.Secret            `yaml:"bot_token" doc:"Slack bot token, in place of url. With it messages can be updated and threaded."`
+	RoutingKey  secret.Secret            `yaml:"routing_key" doc:"PagerDuty integration key, 32 characters."`
+	Namespace   string                   `yaml:"namespace" doc:"Last part of the names of data streams; lower case, no -. Empty for default."`
+	Setup       bool                     `yaml:"setup" doc:"Install templates, pipeline and lifecycle at first use. Otherwise run tocsin elastic setup."`
+	APIKey      secret.Secret            `yaml:"api_key" doc:"Elasticsearch API key in its encoded form."`
+	Username    string                   `yaml:"username" doc:"In place of api_key."`
+	Password    secret.Secret            `yaml:"password" doc:"Belongs to username."`
+}
+
+// Signing is a signature put beside the standard one.
+type Signing struct {
+	Type   string `yaml:"type" enum:"hex,timestamped" doc:"hex is the hex HMAC-SHA256 of the body, timestamped is t=…,v1=…."`
+	Header string `yaml:"header" doc:"The header that carries it, such as X-CV-Signature."`
+	Prefix string `yaml:"prefix" doc:"Put in front, such as sha256=."`
+}
+
+// Retry says when a failed delivery is tried again: after each wait of
+// Schedule, or after waits that grow from Initial by Factor up to Max.
+type Retry struct {
+	Schedule []time.Duration `yaml:"schedule" min:"100ms" max:"7d" doc:"The wait before each further attempt."`
+	Jitter   *float64        `yaml:"jitter" min:"0" max:"1" doc:"By what part each wait varies. Without it relay.jitter holds."`
+	Initial  time.Duration   `yaml:"initial" min:"100ms" max:"7d" doc:"In place of schedule: the first wait."`
+	Factor   float64         `yaml:"factor" min:"1" max:"100" doc:"Each wait is so many times the one before."`
+	Max      time.Duration   `yaml:"max" min:"100ms" max:"7d" doc:"The longest wait."`
+	Attempts int             `yaml:"attempts" min:"1" max:"1000" doc:"Attempts in all, the first one included."`
+}
+
+func (e *Endpoint) setDefaults() { e.Enabled, e.Ordering, e.Setup = true, "none", true }
+
+// Hub gives the endpoint in the hub's terms. Id, tenant, version and times are
+// the caller's.
+func (e *Endpoint) Hub() hub.Endpoint {
+	out := hub.Endpoint{
+		Kind: e.Kind, Name: e.Name, URL: e.URL, Description: e.Description, Enabled: e.Enabled,
+		Events: e.Events, Filter: e.Filter, Transform: e.Transform, Ordering: e.Ordering,
+		RateLimit: e.RateLimit, Timeout: hub.Duration(e.Timeout), Retry: e.Retry.hub(),
+		Config: given("channel", e.Channel, "api_url", e.APIURL, "namespace", e.Namespace, "username", e.Username),
+		Secrets: hub.EndpointSecrets{Tokens: given(
+			"bot_token", e.BotToken.Reveal(), "routing_key", e.RoutingKey.Reveal(),
+			"api_key", e.APIKey.Reveal(), "password", e.Password.Reveal())},
+	}
+	if e.Kind == hub.KindElastic && !e.Setup {
+		out.Config["setup"] = "false"
+	}
+	if len(e.Headers) > 0 {
+		out.Headers = make(map[string]string, len(e.Headers))
+	}
+	for name, value := range e.Headers {
+		out.Headers[name] = value.Reveal()
+	}
+	for _, s := range e.Signing {
+		out.Signing = append(out.Signing, hub.SigningScheme(s))
+	}
+	if text := e.Secret.Reveal(); text != "" {
+		out.Secrets.Signing = []hub.SigningSecret{{Text: text}}
+	}
+	return out
+}
+
+// given makes a map of name and value pairs and leaves out empty values.
+func given(pairs ...string) map[string]string {
+	out := map[string]string{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			out[pairs[i]] = pairs[i+1]
+		}
+	}
+	return out
+}
+
+func (r *Retry) hub() *hub.RetryPolicy {
+	if r == nil {
+		return nil
+	}
+	out := &hub.RetryPolicy{ // what was left out takes relay's own defaults
+		Jitter: r.Jitter, Initial: hub.Duration(r.Initial), Factor: r.Factor,
+		Max: hub.Duration(r.Max), Attempts: r.Attempts,
+	}
+	for _, d := range r.Schedule {
+		out.Schedule = append(out.Schedule, hub.Duration(d))
+	}
+	return out
+}
