@@ -141,29 +141,55 @@ func compared(c ast.CallExpr) []comparison {
 }
 
 func against(e ast.Expr, values ...ast.Expr) []comparison {
-	if e.Kind() != ast.SelectKind {
-		return nil
-	}
-	s := e.AsSelect()
-	if s.Operand().Kind() != ast.IdentKind || (s.Operand().AsIdent() != "alert" && s.Operand().AsIdent() != "finding") {
-		return nil
-	}
-	var known []string
-	switch {
-	case s.FieldName() == "severity":
-		known = severityNames()
-	case s.FieldName() == "status" && s.Operand().AsIdent() == "alert":
-		known = []string{string(hub.AlertOpen), string(hub.AlertInvestigating), string(hub.AlertResolved), string(hub.AlertDismissed)}
-	case s.FieldName() == "type":
-		known = hub.FindingTypes[:]
-	default:
+	field := fieldPath(e)
+	known := closedList(field)
+	if known == nil {
 		return nil
 	}
 	var list []comparison
 	for _, v := range values {
-		list = append(list, comparison{s.Operand().AsIdent() + "." + s.FieldName(), known, v})
+		list = append(list, comparison{field, known, v})
 	}
 	return list
+}
+
+// fieldPath gives a field such as alert.severity as text, with the id of a step
+// left out; "" for anything else.
+func fieldPath(e ast.Expr) string {
+	if e.Kind() != ast.SelectKind {
+		return ""
+	}
+	s := e.AsSelect()
+	switch of := s.Operand(); {
+	case of.Kind() == ast.IdentKind:
+		return of.AsIdent() + "." + s.FieldName()
+	case of.Kind() == ast.SelectKind && of.AsSelect().Operand().Kind() == ast.IdentKind && of.AsSelect().Operand().AsIdent() == "steps":
+		return "steps.<id>." + s.FieldName()
+	}
+	return ""
+}
+
+// closedList gives the only values that a field has, nil if there is no such list.
+func closedList(field string) []string {
+	switch field {
+	case "alert.severity", "finding.severity":
+		return severityNames()
+	case "alert.type", "finding.type":
+		return hub.FindingTypes[:]
+	case "alert.status":
+		return []string{string(hub.AlertOpen), string(hub.AlertInvestigating), string(hub.AlertResolved), string(hub.AlertDismissed)}
+	case "finding.status":
+		return []string{string(hub.FindingOpen), string(hub.FindingResolved)}
+	case "steps.<id>.status":
+		return []string{"done", "skipped", "failed", "waiting"}
+	case "event.type":
+		var names []string
+		for _, t := range hub.EventTypes {
+			names = append(names, string(t))
+		}
+		return names
+	}
+	return nil
 }
 
 func severityNames() []string {

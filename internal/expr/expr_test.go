@@ -3,6 +3,7 @@ package expr
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,6 +106,8 @@ func TestCompileErrors(t *testing.T) {
 		{Condition, `alert.severity == "hgih"`, 1, 19, `alert.severity is never "hgih", it is one of critical, high`},
 		{Condition, `"closed" != alert.status`, 1, 1, `alert.status is never "closed"`},
 		{Condition, `alert.type in ["xss", "sqli"]`, 1, 23, `alert.type is never "sqli"`},
+		{Condition, `event.type == "alert.creatd"`, 1, 15, `event.type is never "alert.creatd", it is one of alert.created`},
+		{StepCondition, `steps.a.status == "ok"`, 1, 19, `steps.<id>.status is never "ok", it is one of done`},
 		{Condition, `alert.severity_num >= severity_num("bad")`, 1, 36, `a severity is never "bad"`},
 		{Condition, `alert.count`, 1, 1, "gives int, want a condition"},
 		{Condition, `alert.title > 3`, 1, 13, "no matching overload"},
@@ -249,6 +252,25 @@ func TestTemplateErrorsCarryTheirPlace(t *testing.T) {
 	if err != nil || !cmp.Equal(tpl.Steps(), []string{"a", "b"}) {
 		t.Errorf("steps: got %v, %v", tpl.Steps(), err)
 	}
+}
+
+// A program and what stands behind it may be used by many at once.
+func TestProgramsAreForManyGoroutines(t *testing.T) {
+	p, err := Compile(StepCondition, `alert.payload.hits.exists(h, h.n == 2) && steps.page.output.key == "k1" && alert.asset.tags.env == "prod"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				if ok, err := p.Test(vars()); !ok || err != nil {
+					t.Errorf("got %v, %v", ok, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestDecodeKeepsWholeNumbersWhole(t *testing.T) {

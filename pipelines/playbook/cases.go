@@ -180,7 +180,7 @@ func (r *reader) into(target any, e entry) {
 	var wrong *json.SemanticError
 	if errors.As(err, &wrong) {
 		path += strings.ReplaceAll(string(wrong.JSONPointer), "/", ".")
-		msg = fmt.Sprintf("is %s, which does not fit %v; put numbers that are names in quotes", wrong.JSONValue, wrong.GoType)
+		msg = fmt.Sprintf("does not fit %v; put numbers that are names in quotes", wrong.GoType)
 		if errors.Is(err, json.ErrUnknownName) {
 			msg = "unknown field"
 		}

@@ -24,8 +24,8 @@ type Do interface{ do() }
 type SetAlert struct {
 	Status   hub.AlertStatus   `json:"status,omitempty"`
 	Severity hub.Severity      `json:"severity,omitempty"`
-	Assignee *string           `json:"assignee,omitempty"` // "" takes the assignee away
-	Labels   map[string]string `json:"labels,omitempty"`   // added; an empty value takes the label away
+	Assignee *string           `json:"assignee,omitzero"` // "" takes the assignee away
+	Labels   map[string]string `json:"labels,omitempty"`  // added; an empty value takes the label away
 	Note     string            `json:"note,omitempty"`
 }
 
