@@ -116,6 +116,8 @@ type Delivery struct {
 	Run    RunID          `json:"run_id,omitempty"`
 	Step   string         `json:"step,omitempty"`
 	Params jsontext.Value `json:"params,omitempty"` // the step's evaluated "with"
+	// Options are what the step asks of its delivery in place of the endpoint's own.
+	Options *DeliveryOptions `json:"options,omitempty"`
 
 	Attempts  int       `json:"attempts"` // made so far
 	CreatedAt time.Time `json:"created_at"`
@@ -127,6 +129,12 @@ type Delivery struct {
 
 	// Body is the event's encoded body; it is loaded with the delivery.
 	Body []byte `json:"-"`
+}
+
+// DeliveryOptions take the place of the endpoint's own; zero values do not.
+type DeliveryOptions struct {
+	Timeout Duration     `json:"timeout,omitzero"`
+	Retry   *RetryPolicy `json:"retry,omitempty"`
 }
 
 // Actions of a delivery: what is asked of the target.

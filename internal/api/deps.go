@@ -282,12 +282,24 @@ type Connectors interface {
 type ConnectorState struct {
 	Name        string           `json:"name"`
 	Kind        string           `json:"kind"`
-	State       string           `json:"state"` // running, waiting, paused or failing
-	Cursor      jsontext.Value   `json:"cursor,omitempty"`
+	State       string           `json:"state"` // pulling, waiting, throttled, failing, paused or listening
+	Pulls       bool             `json:"pulls"`
+	Receives    bool             `json:"receives"`
+	Cursor      string           `json:"cursor,omitempty"`
 	LastSuccess time.Time        `json:"last_success,omitzero"`
-	Lag         hub.Duration     `json:"lag,omitzero"`
-	LastError   string           `json:"last_error,omitempty"`
+	NextAttempt time.Time        `json:"next_attempt,omitzero"`
+	Lag         *float64         `json:"lag_seconds,omitempty"`
+	Failures    int              `json:"consecutive_failures,omitempty"`
+	LastError   *ConnectorFault  `json:"last_error,omitempty"`
 	Counts      map[string]int64 `json:"counts"`
+	Report      jsontext.Value   `json:"report,omitempty"` // what the source system last said of itself
+}
+
+// A ConnectorFault is what went wrong last and what to do about it.
+type ConnectorFault struct {
+	At     time.Time `json:"at"`
+	Error  string    `json:"error"`
+	Advice string    `json:"advice,omitempty"`
 }
 
 // Health says whether the parts work. Status is the seed systems' /status.

@@ -20,11 +20,7 @@ func (tx *Tx) seal() error {
 		return nil
 	}
 	for tenant, entries := range byTenant(tx.audit) {
-		head, known := tx.s.memory.heads[tenant]
-		if !known {
-			head = hub.AuditHead{Tenant: tenant, Log: tx.s.sealer.Log(tenant)}
-		}
-		sealed, next, err := tx.s.sealer.Seal(head, entries)
+		sealed, next, err := tx.s.sealer.Seal(tx.s.auditHead(tenant), entries)
 		if err != nil {
 			return err
 		}
@@ -36,6 +32,27 @@ func (tx *Tx) seal() error {
 		}
 		if err := tx.saveHead(next); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) auditHead(tenant hub.TenantID) hub.AuditHead {
+	head, known := s.memory.heads[tenant]
+	if !known {
+		head = hub.AuditHead{Tenant: tenant, Log: s.sealer.Log(tenant)}
+	}
+	return head
+}
+
+// trySeal tells whether entries can be sealed, and keeps nothing of it.
+func (tx *Tx) trySeal(entries []hub.AuditEntry) error {
+	if len(entries) == 0 || tx.s.sealer == nil {
+		return nil
+	}
+	for tenant, own := range byTenant(entries) {
+		if _, _, err := tx.s.sealer.Seal(tx.s.auditHead(tenant), own); err != nil {
+			return fmt.Errorf("seal audit entries: %w", err)
 		}
 	}
 	return nil
@@ -197,6 +214,65 @@ func (r *Reader) AuditRanges(tenant hub.TenantID, field, value string, end int64
 	err := r.q.Query("SELECT first, last FROM audit_postings WHERE tenant = $1 AND field = $2 AND value = $3 AND first < $4 ORDER BY first DESC LIMIT $5",
 		[]any{string(tenant), field, value, end, int64(limit)}, func(v []any) error {
 			all = append(all, [2]int64{v[0].(int64), v[1].(int64)})
+			return nil
+		})
+	return all, err
+}
+
+// AuditNotes gives the checkpoints kept over time, oldest first.
+func (r *Reader) AuditNotes(tenant hub.TenantID) ([][]byte, error) {
+	var all [][]byte
+	err := r.q.Query("SELECT note FROM audit_notes WHERE tenant = $1 ORDER BY size", []any{string(tenant)}, func(v []any) error {
+		all = append(all, bytesOf(v[0]))
+		return nil
+	})
+	return all, err
+}
+
+// AuditEntriesStored gives the entries in the order in which they were stored,
+// which is not taken from their sequence numbers, so that a verifier sees what
+// was moved.
+func (r *Reader) AuditEntriesStored(tenant hub.TenantID, from int64, yield func(hub.SealedEntry) bool) error {
+	const chunk = 1000
+	n := int64(0)
+	if from > 0 {
+		_, err := r.one("SELECT n FROM audit_entries WHERE tenant = $1 AND seq = $2", []any{string(tenant), from - 1}, func(v []any) error {
+			n = v[0].(int64)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for stopped := false; !stopped; {
+		rows := 0
+		err := r.q.Query("SELECT n, seq, hash, entry FROM audit_entries WHERE n > $2 AND tenant = $1 ORDER BY n LIMIT $3",
+			[]any{string(tenant), n, int64(chunk)}, func(v []any) error {
+				rows++
+				n = v[0].(int64)
+				if stopped {
+					return nil
+				}
+				e := hub.SealedEntry{Sequence: v[1].(int64), Bytes: bytesOf(v[3])}
+				copy(e.Hash[:], bytesOf(v[2]))
+				stopped = !yield(e)
+				return nil
+			})
+		if err != nil || rows < chunk {
+			return err
+		}
+	}
+	return nil
+}
+
+// AuditHashes gives the integrity hashes of entries from up to below end.
+func (r *Reader) AuditHashes(tenant hub.TenantID, from, end int64) ([][32]byte, error) {
+	all := make([][32]byte, 0, end-from)
+	err := r.q.Query("SELECT hash FROM audit_entries WHERE tenant = $1 AND seq >= $2 AND seq < $3 ORDER BY seq",
+		[]any{string(tenant), from, end}, func(v []any) error {
+			var h [32]byte
+			copy(h[:], bytesOf(v[0]))
+			all = append(all, h)
 			return nil
 		})
 	return all, err

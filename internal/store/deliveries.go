@@ -10,32 +10,40 @@ import (
 
 var deliveriesTable = &table{"deliveries", []string{
 	"id", "tenant", "endpoint", "kind", "action", "state", "due_at", "lease", "attempts", "event_seq", "event_id",
-	"event_type", "subject", "run_id", "step", "params", "created_at", "updated_at", "status", "error", "fault",
+	"event_type", "subject", "run_id", "step", "params", "options", "created_at", "updated_at", "status", "error", "fault",
 }}
 
 const deliveryColumns = "id, tenant, endpoint, kind, action, state, due_at, attempts, event_seq, event_id, event_type, " +
-	"subject, run_id, step, params, created_at, updated_at, status, error, fault"
+	"subject, run_id, step, params, options, created_at, updated_at, status, error, fault"
 
 // AddDelivery stores a new delivery.
 func (tx *Tx) AddDelivery(d *hub.Delivery) {
-	var params any
+	var params, options any
 	if len(d.Params) > 0 {
 		params = []byte(d.Params)
 	}
+	if d.Options != nil {
+		options = encode(d.Options)
+	}
 	tx.appendRow(deliveriesTable, string(d.ID), string(d.Tenant), string(d.Endpoint), d.Kind, d.Action, string(d.State),
 		hub.Micros(d.DueAt), "", int64(d.Attempts), d.Sequence, string(d.EventID), string(d.EventType), d.Subject,
-		string(d.Run), d.Step, params, hub.Micros(d.CreatedAt), hub.Micros(d.UpdatedAt), int64(d.Status), d.Error, d.Fault)
+		string(d.Run), d.Step, params, options, hub.Micros(d.CreatedAt), hub.Micros(d.UpdatedAt), int64(d.Status), d.Error, d.Fault)
 }
 
 func deliveryRow(v []any) hub.Delivery {
-	return hub.Delivery{
+	d := hub.Delivery{
 		ID: hub.DeliveryID(v[0].(string)), Tenant: hub.TenantID(v[1].(string)), Endpoint: hub.EndpointID(v[2].(string)),
 		Kind: v[3].(string), Action: v[4].(string), State: hub.DeliveryState(v[5].(string)), DueAt: hub.FromMicros(v[6].(int64)),
 		Attempts: int(v[7].(int64)), Sequence: v[8].(int64), EventID: hub.EventID(v[9].(string)),
 		EventType: hub.EventType(v[10].(string)), Subject: v[11].(string), Run: hub.RunID(v[12].(string)), Step: v[13].(string),
-		Params: jsontext.Value(bytesOf(v[14])), CreatedAt: hub.FromMicros(v[15].(int64)), UpdatedAt: hub.FromMicros(v[16].(int64)),
-		Status: int(v[17].(int64)), Error: v[18].(string), Fault: v[19].(string),
+		Params: jsontext.Value(bytesOf(v[14])), CreatedAt: hub.FromMicros(v[16].(int64)), UpdatedAt: hub.FromMicros(v[17].(int64)),
+		Status: int(v[18].(int64)), Error: v[19].(string), Fault: v[20].(string),
 	}
+	if b := bytesOf(v[15]); b != nil {
+		d.Options = new(hub.DeliveryOptions)
+		_ = decode(b, d.Options) // written by us; without them the endpoint's own hold
+	}
+	return d
 }
 
 // DueDeliveries gives up to limit deliveries whose time has come, longest due

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,9 +68,11 @@ type Store struct {
 	sealer Sealer
 	log    *slog.Logger
 
-	queue chan *request
-	quit  chan struct{}
-	done  sync.WaitGroup
+	queue   chan *request
+	quit    chan struct{} // closed by Close
+	stopped chan struct{} // closed by the writer when it takes nothing more
+	done    sync.WaitGroup
+	close   func() error // run once
 
 	fault atomic.Pointer[fault] // nil while the store takes writes
 
@@ -85,6 +88,7 @@ type Stats struct {
 	Transactions atomic.Int64 // committed
 	Requests     atomic.Int64 // committed callers
 	Replayed     atomic.Int64 // transactions run again with savepoints
+	Failed       atomic.Int64 // transactions given up; the last may have been applied all the same
 	BusyNanos    atomic.Int64 // time in transactions
 	CommitNanos  atomic.Int64 // of that, in Commit
 }
@@ -117,9 +121,10 @@ func Open(ctx context.Context, engine driver.Engine, opts Options) (*Store, erro
 	}
 	s := &Store{
 		engine: engine, sealer: opts.Sealer, log: opts.Log,
-		queue: make(chan *request, queueLength), quit: make(chan struct{}),
+		queue: make(chan *request, queueLength), quit: make(chan struct{}), stopped: make(chan struct{}),
 		inserts: map[insertKey]string{},
 	}
+	s.close = sync.OnceValue(s.shut)
 	s.done.Go(s.run)
 	if err := s.Do(ctx, func(*Tx) error { return nil }); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -128,7 +133,9 @@ func Open(ctx context.Context, engine driver.Engine, opts Options) (*Store, erro
 }
 
 // Close lets the writer finish what is queued and closes the engine.
-func (s *Store) Close() error {
+func (s *Store) Close() error { return s.close() }
+
+func (s *Store) shut() error {
 	close(s.quit)
 	s.done.Wait()
 	return s.engine.Close()
@@ -158,13 +165,12 @@ func (s *Store) Do(ctx context.Context, fn func(tx *Tx) error) error {
 	if f := s.fault.Load(); f != nil {
 		return unavailable(f.err)
 	}
+	if err := ctx.Err(); err != nil {
+		return hub.Wrap(hub.Transient, err, "the request ended before its change was stored")
+	}
 	r := &request{fn: fn, done: make(chan struct{})}
-	select {
-	case <-s.quit:
-		return unavailable(errors.New("the store is closing"))
-	case s.queue <- r:
-	default:
-		return unavailable(errors.New("the store's queue is full"))
+	if err := s.enqueue(r); err != nil {
+		return err
 	}
 	select {
 	case <-r.done:
@@ -172,6 +178,32 @@ func (s *Store) Do(ctx context.Context, fn func(tx *Tx) error) error {
 	case <-ctx.Done():
 		// The writer still owns r and may commit it; the caller cannot know.
 		return hub.Wrap(hub.Transient, ctx.Err(), "the request ended before its change was stored")
+	case <-s.stopped:
+	}
+	select {
+	case <-r.done: // it was among the last
+		return r.err
+	default:
+		return unavailable(errClosing)
+	}
+}
+
+var (
+	errClosing   = errors.New("the store is closing")
+	errQueueFull = errors.New("the store's queue is full")
+)
+
+func (s *Store) enqueue(r *request) error {
+	select {
+	case <-s.quit:
+		return unavailable(errClosing)
+	default:
+	}
+	select {
+	case s.queue <- r:
+		return nil
+	default:
+		return unavailable(errQueueFull)
 	}
 }
 
@@ -183,6 +215,7 @@ func unavailable(err error) error {
 }
 
 func (s *Store) run() {
+	defer close(s.stopped)
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
 	for {
@@ -280,7 +313,7 @@ func answer(batch []*request) {
 
 // fail answers the whole batch with the transaction's error.
 func (s *Store) fail(batch []*request, err error) {
-	s.memory.loaded = false
+	s.stats.Failed.Add(1)
 	if driver.Broken(err) {
 		if s.fault.Swap(&fault{err: err, since: time.Now()}) == nil {
 			s.log.Error("store takes no writes", "error", err)
@@ -310,53 +343,75 @@ func (s *Store) attempt(batch []*request, careful bool) (int, error) {
 	if err := s.remember(tx); err != nil {
 		return 0, fmt.Errorf("read counters: %w", err)
 	}
+	n, err := s.runAll(tx, batch, careful)
+	if err == nil {
+		err = s.commit(tx, n)
+	}
+	if err != nil {
+		s.memory.loaded = false // it may be ahead of the database, or behind
+	}
+	return n, err
+}
+
+func (s *Store) runAll(tx *Tx, batch []*request, careful bool) (int, error) {
+	runOne := s.runOne
+	if careful {
+		runOne = s.runCareful
+	}
 	begun, n := time.Now(), 0
 	for n < len(batch) && (n == 0 || time.Since(begun) < maxBatchTime) {
-		if err := s.runOne(tx, batch[n], careful); err != nil {
+		if err := runOne(tx, batch[n]); err != nil {
 			return 0, err
 		}
 		n++
 	}
-	return n, s.commit(tx, n)
+	return n, nil
 }
 
 // runOne runs one caller's function. Its error is returned only if it concerns
 // the whole transaction.
-func (s *Store) runOne(tx *Tx, r *request, careful bool) error {
+func (s *Store) runOne(tx *Tx, r *request) error {
 	mark := tx.mark()
-	if careful {
-		if err := tx.flush(); err != nil {
-			return err
-		}
-		mark = tx.mark()
-		if err := tx.dtx.Savepoint(); err != nil {
-			return err
-		}
-	}
-	r.err = protect(r.fn, tx)
+	r.err = s.protect(r.fn, tx)
 	r.after = tx.takeAfter()
 	switch {
 	case tx.failed != nil:
 		return tx.failed
-	case r.err == nil && careful:
-		return tx.dtx.Release()
-	case r.err == nil:
-		return nil
-	case careful:
-		tx.backTo(mark)
-		return tx.dtx.Undo()
-	case tx.wroteSince(mark):
-		s.memory.loaded = false
+	case r.err != nil && tx.wroteSince(mark):
 		return errReplay
 	}
 	return nil
 }
 
+// runCareful is runOne inside a savepoint. The caller's collected rows are
+// inserted and its audit entries sealed on trial before the savepoint ends, so
+// that what is wrong with them is this caller's error and nobody else's.
+func (s *Store) runCareful(tx *Tx, r *request) error {
+	mark := tx.mark()
+	if err := tx.dtx.Savepoint(); err != nil {
+		return err
+	}
+	r.err = s.protect(r.fn, tx)
+	r.after = tx.takeAfter()
+	if r.err == nil {
+		r.err = tx.complete(mark)
+	}
+	switch {
+	case tx.failed != nil:
+		return tx.failed
+	case r.err != nil:
+		tx.backTo(mark)
+		return tx.dtx.Undo()
+	}
+	return tx.dtx.Release()
+}
+
 // protect runs fn and makes an error of a panic, which is a bug in fn and must
 // not take down the callers that share the transaction.
-func protect(fn func(*Tx) error, tx *Tx) (err error) {
+func (s *Store) protect(fn func(*Tx) error, tx *Tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
+			s.log.Error("panic in a transaction", "panic", p, "stack", string(debug.Stack()))
 			tx.dirty = true
 			err = fmt.Errorf("panic in a transaction: %v", p)
 		}
@@ -365,17 +420,12 @@ func protect(fn func(*Tx) error, tx *Tx) (err error) {
 }
 
 func (s *Store) commit(tx *Tx, callers int) error {
-	if err := tx.seal(); err != nil {
-		return fmt.Errorf("seal audit entries: %w", err)
-	}
-	if err := tx.saveCounts(); err != nil {
-		return fmt.Errorf("save alert counts: %w", err)
-	}
-	if err := tx.flush(); err != nil {
-		return err
-	}
-	if err := tx.saveCounters(); err != nil {
-		return err
+	if err := tx.prepare(); err != nil {
+		if tx.failed != nil {
+			return err
+		}
+		// Something a caller gave was refused: find out who it was.
+		return fmt.Errorf("%w: %w", errReplay, err)
 	}
 	start := time.Now()
 	if err := tx.dtx.Commit(); err != nil {

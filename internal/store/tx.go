@@ -135,9 +135,7 @@ func (tx *Tx) insert(p *pending) error {
 		for len(args) >= size*width {
 			tx.execs++
 			if _, err := tx.dtx.Exec(tx.s.insertText(p.table, size), args[:size*width]); err != nil {
-				err = fmt.Errorf("insert into %s: %w", p.table.name, err)
-				tx.failed = err // whose row it was is not known any more
-				return err
+				return tx.check(fmt.Errorf("insert into %s: %w", p.table.name, err))
 			}
 			args = args[size*width:]
 		}
@@ -179,6 +177,29 @@ func (t *table) insertText(n int) string {
 	}
 	b.WriteString(")")
 	return b.String()
+}
+
+// prepare writes what was collected, for the commit.
+func (tx *Tx) prepare() error {
+	if err := tx.seal(); err != nil {
+		return fmt.Errorf("seal audit entries: %w", err)
+	}
+	if err := tx.saveCounts(); err != nil {
+		return fmt.Errorf("save alert counts: %w", err)
+	}
+	if err := tx.flush(); err != nil {
+		return err
+	}
+	return tx.saveCounters()
+}
+
+// complete checks what a caller has left to be written since m: it inserts its
+// rows and seals its audit entries on trial.
+func (tx *Tx) complete(m mark) error {
+	if err := tx.flush(); err != nil {
+		return err
+	}
+	return tx.trySeal(tx.audit[m.audit:])
 }
 
 // A mark is a point of the transaction between two callers.
@@ -263,7 +284,7 @@ func (tx *Tx) saveCounters() error {
 		_, err := tx.dtx.Exec("INSERT INTO counters (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 			[]any{name, tx.s.memory.counters[name]})
 		if err != nil {
-			return fmt.Errorf("save counter %s: %w", name, err)
+			return tx.check(fmt.Errorf("save counter %s: %w", name, err))
 		}
 	}
 	return nil

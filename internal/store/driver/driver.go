@@ -41,8 +41,10 @@ type Engine interface {
 
 // A Querier runs queries.
 type Querier interface {
-	// Query calls row for each row of the answer. The values are valid until row
-	// returns, except strings. A nested call with the same text is not allowed.
+	// Query calls row for each row of the answer. The slice is reused for the next
+	// row; the values in it are the caller's to keep. An error of row ends the
+	// query and is returned as it is. A nested call with the same text is not
+	// allowed.
 	Query(query string, args []any, row func(values []any) error) error
 }
 

@@ -20,6 +20,7 @@ const maxStatements = 400
 type conn struct {
 	raw   sqldriver.Conn
 	stmts map[string]*statement
+	open  int // queries whose rows are being read
 }
 
 type statement struct {
@@ -55,7 +56,7 @@ func (c *conn) statement(query string) (*statement, error) {
 	if s := c.stmts[query]; s != nil {
 		return s, nil
 	}
-	if len(c.stmts) >= maxStatements {
+	if len(c.stmts) >= maxStatements && c.open == 0 {
 		c.forget()
 	}
 	st, err := c.raw.Prepare(query)
@@ -119,7 +120,11 @@ func (c *conn) query(query string, args []any, row func([]any) error) error {
 	if err != nil {
 		return classify(err)
 	}
-	defer rows.Close()
+	c.open++
+	defer func() {
+		c.open--
+		_ = rows.Close() // what went wrong was seen while reading
+	}()
 	return s.each(rows, row)
 }
 

@@ -49,6 +49,7 @@ type Engine struct {
 	writer  *conn
 	broken  bool // after an error that may have left the connection in any state
 	readers chan *conn
+	missing int // readers that could not be opened
 	ckpt    *checkpointer
 
 	closing sync.Once
@@ -74,7 +75,7 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 	if err := migrate(ctx, opts.Path); err != nil {
 		return nil, err
 	}
-	e := &Engine{opts: opts, readers: make(chan *conn, opts.Readers)}
+	e := &Engine{opts: opts, readers: make(chan *conn, opts.Readers), missing: opts.Readers}
 	if err := e.connect(); err != nil {
 		e.Close()
 		return nil, err
@@ -86,12 +87,14 @@ func (e *Engine) connect() (err error) {
 	if e.writer, err = dial(e.opts.Path, e.opts.CacheBytes, false); err != nil {
 		return err
 	}
+	e.missing = e.opts.Readers
 	for range e.opts.Readers {
 		c, err := dial(e.opts.Path, e.opts.CacheBytes/8, true)
 		if err != nil {
 			return err
 		}
 		e.readers <- c
+		e.missing--
 	}
 	c, err := dial(e.opts.Path, 1<<20, false)
 	if err != nil {
@@ -182,19 +185,39 @@ func (e *Engine) note(err error) {
 
 // Snapshot starts a read transaction, waiting for a free connection.
 func (e *Engine) Snapshot(ctx context.Context) (driver.Snapshot, error) {
+	c, err := e.reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.exec("BEGIN", nil); err != nil {
+		e.readers <- e.renew(c)
+		return nil, err
+	}
+	return &snapshot{e: e, c: c}, nil
+}
+
+// reader takes a connection from those that read.
+func (e *Engine) reader(ctx context.Context) (*conn, error) {
 	select {
 	case c, open := <-e.readers:
 		if !open {
 			return nil, errors.New("store: the engine is closed")
 		}
-		if _, err := c.exec("BEGIN", nil); err != nil {
-			e.readers <- c
-			return nil, err
-		}
-		return &snapshot{e: e, c: c}, nil
+		return c, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// renew gives a fresh connection for a reader that failed, or the old one if
+// that is not possible now.
+func (e *Engine) renew(c *conn) *conn {
+	fresh, err := dial(e.opts.Path, e.opts.CacheBytes/8, true)
+	if err != nil {
+		return c
+	}
+	c.close()
+	return fresh
 }
 
 type snapshot struct {
@@ -207,8 +230,11 @@ func (s *snapshot) Query(query string, args []any, row func([]any) error) error 
 }
 
 func (s *snapshot) Close() {
-	_, _ = s.c.exec("ROLLBACK", nil) // it wrote nothing; an error leaves nothing to undo
-	s.e.readers <- s.c
+	c := s.c
+	if _, err := c.exec("ROLLBACK", nil); err != nil { // it wrote nothing, but may be stuck in the transaction
+		c = s.e.renew(c)
+	}
+	s.e.readers <- c
 }
 
 // Maintain lets the WAL start over when the checkpointer has moved nearly all of
@@ -227,14 +253,16 @@ func (e *Engine) Backup(ctx context.Context, path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return fmt.Errorf("%s exists; name a file that does not", path)
 	}
-	s, err := e.Snapshot(ctx)
+	c, err := e.reader(ctx)
 	if err != nil {
 		return err
 	}
-	_, _ = s.(*snapshot).c.exec("ROLLBACK", nil) // VACUUM INTO wants no transaction
-	defer s.Close()
-	_, err = s.(*snapshot).c.exec("VACUUM INTO $1", []any{path})
-	return err
+	defer func() { e.readers <- c }()
+	if _, err := c.exec("VACUUM INTO $1", []any{path}); err != nil {
+		_ = os.Remove(path) // half a copy is worse than none
+		return err
+	}
+	return nil
 }
 
 // Close ends the engine: it waits for open snapshots, moves the WAL into the
@@ -243,11 +271,11 @@ func (e *Engine) Close() error {
 	e.closing.Do(func() {
 		if e.ckpt != nil {
 			e.ckpt.stop()
-			for range e.opts.Readers {
-				(<-e.readers).close()
-			}
-			close(e.readers)
 		}
+		for range e.opts.Readers - e.missing {
+			(<-e.readers).close()
+		}
+		close(e.readers)
 		if e.writer != nil {
 			_ = e.writer.query("PRAGMA wal_checkpoint(TRUNCATE)", nil, func([]any) error { return nil })
 			e.writer.close()

@@ -160,6 +160,7 @@ CREATE TABLE deliveries (
   run_id     TEXT NOT NULL,
   step       TEXT NOT NULL,
   params     BLOB,
+  options    BLOB,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   status     INTEGER NOT NULL,
@@ -200,6 +201,15 @@ CREATE TABLE playbook_versions (
   text    BLOB NOT NULL,
   PRIMARY KEY (tenant, name, version)
 ) STRICT, WITHOUT ROWID;
+
+-- When playbooks with limits started, as far back as their limits look.
+CREATE TABLE playbook_starts (
+  tenant   TEXT NOT NULL,
+  playbook TEXT NOT NULL,
+  key      TEXT NOT NULL,
+  at       INTEGER NOT NULL
+) STRICT;
+CREATE INDEX playbook_starts_at ON playbook_starts (tenant, playbook, key, at);
 
 CREATE TABLE connector_state (
   tenant TEXT NOT NULL,

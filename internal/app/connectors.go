@@ -1,0 +1,206 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/tocsin/tocsin/connectors"
+	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/api"
+	"github.com/tocsin/tocsin/internal/store"
+	"github.com/tocsin/tocsin/pipelines/playbook"
+)
+
+// cursors is the connectors' store: findings go on the bus in the transaction
+// that moves the cursor.
+type cursors struct {
+	st       *store.Store
+	findings *findings
+}
+
+var _ connectors.Store = (*cursors)(nil)
+
+// Cursor gives what Commit stored last.
+func (c *cursors) Cursor(ctx context.Context, t hub.TenantID, name string) (cursor []byte, err error) {
+	err = c.st.View(ctx, func(r *store.Reader) error {
+		row, err := r.Connector(t, name)
+		cursor = row.Cursor
+		return err
+	})
+	if len(cursor) == 0 {
+		cursor = nil
+	}
+	return cursor, err
+}
+
+// Commit accepts findings and moves the cursor.
+func (c *cursors) Commit(ctx context.Context, t hub.TenantID, name string, all []hub.Finding, cursor []byte) error {
+	p := hub.Principal{Tenant: t, Type: hub.ActorSource, ID: name, Permissions: []string{"findings:create"}}
+	own := make([]*hub.Finding, len(all))
+	for i := range all {
+		x := all[i]
+		own[i] = &x
+	}
+	msgs, err := c.findings.encode(own)
+	if err != nil {
+		return err
+	}
+	return c.st.Do(ctx, func(tx *store.Tx) error { return c.commit(tx, p, own, msgs, cursor) })
+}
+
+func (c *cursors) commit(tx *store.Tx, p hub.Principal, own []*hub.Finding, msgs []*message.Message, cursor []byte) error {
+	if len(own) > 0 {
+		if err := c.findings.accept(tx, p, own, msgs, api.Idempotency{}); err != nil {
+			return err
+		}
+	}
+	if cursor == nil {
+		return nil
+	}
+	row, err := tx.Connector(p.Tenant, p.ID)
+	if err != nil {
+		return err
+	}
+	row.Cursor, row.At = cursor, time.Now()
+	return tx.PutConnector(p.Tenant, p.ID, row)
+}
+
+// sources shows the connectors and takes what they are sent.
+type sources struct {
+	fleet *connectors.Fleet
+	st    *store.Store
+}
+
+var _ api.Connectors = (*sources)(nil)
+
+// List shows every connector.
+func (s *sources) List(_ context.Context, t hub.TenantID) ([]api.ConnectorState, error) {
+	all := []api.ConnectorState{}
+	for _, st := range s.fleet.List(t) {
+		all = append(all, connectorView(st))
+	}
+	return all, nil
+}
+
+func connectorView(s connectors.State) api.ConnectorState {
+	v := api.ConnectorState{
+		Name: s.Name, Kind: s.Kind, State: string(s.Phase), Pulls: s.Pulls, Receives: s.Receives, Cursor: s.Cursor,
+		LastSuccess: s.LastSuccess, NextAttempt: s.NextAttempt, Lag: s.Lag, Failures: s.Failures, Report: s.Report,
+		Counts: map[string]int64{
+			"pulls": s.Counts.Pulls, "errors": s.Counts.Errors, "findings_pulled": s.Counts.Pulled,
+			"findings_received": s.Counts.Received, "rejected": s.Counts.Rejected, "throttled": s.Counts.Throttled,
+		},
+	}
+	if f := s.LastError; f != nil {
+		v.LastError = &api.ConnectorFault{At: f.At, Error: f.Message, Advice: f.Advice}
+	}
+	return v
+}
+
+// Do is sync, pause, resume or test.
+func (s *sources) Do(ctx context.Context, p hub.Principal, name, action string) (api.ConnectorState, error) {
+	if !p.Can("connectors:update") {
+		return api.ConnectorState{}, hub.E(hub.Forbidden, "this needs the permission connectors:update")
+	}
+	if _, err := s.fleet.State(p.Tenant, name); err != nil {
+		return api.ConnectorState{}, err
+	}
+	e := hub.Audited(p, "connector."+action, "connector", name)
+	if err := s.st.Do(ctx, func(tx *store.Tx) error { tx.Audit(e); return s.setPaused(tx, p.Tenant, name, action) }); err != nil {
+		return api.ConnectorState{}, err
+	}
+	var err error
+	switch action {
+	case "sync":
+		err = s.fleet.Sync(p.Tenant, name)
+	case "pause":
+		err = s.fleet.Pause(p.Tenant, name)
+	case "resume":
+		err = s.fleet.Resume(p.Tenant, name)
+	case "test":
+		err = s.fleet.Test(ctx, p.Tenant, name)
+	}
+	if err != nil {
+		return api.ConnectorState{}, err
+	}
+	st, err := s.fleet.State(p.Tenant, name)
+	return connectorView(st), err
+}
+
+// setPaused keeps a pause over restarts.
+func (s *sources) setPaused(tx *store.Tx, t hub.TenantID, name, action string) error {
+	if action != "pause" && action != "resume" {
+		return nil
+	}
+	row, err := tx.Connector(t, name)
+	if err != nil {
+		return err
+	}
+	row.Paused, row.At = action == "pause", time.Now()
+	return tx.PutConnector(t, name, row)
+}
+
+// receive takes a push for a source.
+func (s *sources) receive(ctx context.Context, source string, r api.IngestRequest) (api.IngestResult, error) {
+	receipt, err := s.fleet.Receive(ctx, source, connectors.Request{Header: http.Header(r.Header), Body: r.Body})
+	if err != nil {
+		return api.IngestResult{}, err
+	}
+	out := api.IngestResult{IDs: receipt.IDs}
+	for _, x := range receipt.Rejects {
+		out.Rejected = append(out.Rejected, api.Reject{Index: x.Index, Error: x.Error})
+	}
+	return out, nil
+}
+
+// actor sends a delivery to a source system: an action that a playbook asked for.
+type actor struct{ fleet *connectors.Fleet }
+
+// Send performs the action under the delivery's id as its key.
+func (a actor) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hub.Attempt, error) {
+	result, err := a.fleet.Do(ctx, d.Tenant, e.Name, d.Action, string(d.ID), d.Params)
+	if hub.KindOf(err) == hub.RateLimited {
+		return hub.Attempt{}, &hub.Error{Kind: hub.Transient, Msg: "the source system's rate limit is used up", Err: err, RetryAfter: retryAfterOf(err)}
+	}
+	return hub.Attempt{Body: string(result[:min(len(result), 16<<10)])}, err
+}
+
+func retryAfterOf(err error) time.Duration {
+	var he *hub.Error
+	if errors.As(err, &he) {
+		return he.RetryAfter
+	}
+	return 0
+}
+
+// connectorEndpoint is the endpoint that stands for a connector's actions.
+func connectorEndpoint(t hub.TenantID, name string) *hub.Endpoint {
+	return &hub.Endpoint{ID: hub.EndpointID("con_" + name), Tenant: t, Kind: hub.KindConnector, Name: name, Enabled: true}
+}
+
+// actions is the catalogue of what playbooks may do, with the connectors' own.
+func actions(fleet *connectors.Fleet, t hub.TenantID) (playbook.Actions, error) {
+	more := playbook.Actions{}
+	for _, a := range fleet.Actions(t) {
+		params := map[string]playbook.Param{}
+		for _, p := range a.Params {
+			params[p.Name] = playbook.Param{Type: paramTypes[p.Type], Required: p.Required, OneOf: p.Enum, Doc: p.Doc}
+		}
+		action := playbook.ConnectorAction(a.Connector, a.Name, a.Doc, params)
+		if more[a.Name] == nil { // kind.verb is the first connector of its kind
+			more[a.Name] = action
+		}
+		_, verb, _ := strings.Cut(a.Name, ".")
+		more[a.Connector+"."+verb] = action
+	}
+	return playbook.Builtin().Merge(more)
+}
+
+var paramTypes = map[connectors.ParamType]playbook.Type{
+	connectors.ParamString: playbook.Text, connectors.ParamNumber: playbook.Number, connectors.ParamBoolean: playbook.Bool,
+	connectors.ParamObject: playbook.Object, connectors.ParamArray: playbook.List,
+}

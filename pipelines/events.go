@@ -1,0 +1,43 @@
+package pipelines
+
+import (
+	"fmt"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/go-json-experiment/json"
+	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/bus"
+	"github.com/tocsin/tocsin/internal/ident"
+	"github.com/tocsin/tocsin/pipelines/dedup"
+)
+
+// event makes the event that tells of a decision about a.
+func (u *unit) event(a *hub.Alert, d *dedup.Decision, c cause) (*hub.Event, []byte) {
+	ev := &hub.Event{
+		SpecVersion: "1.0", ID: hub.EventID(ident.New(hub.PrefixEvent)), Source: u.p.opts.Source, Type: d.Event,
+		Subject: string(a.ID), Time: u.now, Timestamp: u.now, Tenant: a.Tenant, Sequence: u.tx.NextSequence(),
+		Data: hub.EventData{Alert: a, Changes: d.Changes, Reason: d.Reason, Actor: c.by.Name(), Findings: c.findings, Depth: c.depth},
+	}
+	return ev, encode(ev)
+}
+
+// encode gives the bytes of an event that are stored, signed and sent.
+func encode(ev *hub.Event) []byte {
+	body, err := json.Marshal(ev)
+	if err != nil {
+		panic(fmt.Sprintf("pipelines: encode an event: %v", err)) // the type is ours
+	}
+	return body
+}
+
+// publish stores the event and puts it on the bus.
+func (u *unit) publish(ev *hub.Event, body []byte) error {
+	u.tx.AddEvent(hub.EventRecord{
+		Sequence: ev.Sequence, ID: ev.ID, Tenant: ev.Tenant, Type: ev.Type, Subject: ev.Subject, At: ev.Time, Body: body,
+	})
+	u.events = append(u.events, string(ev.Type))
+	if !u.p.opts.PublishEvents {
+		return nil
+	}
+	return u.tx.Publish(bus.TopicEvents, eventMessage(ev, body))
+}
