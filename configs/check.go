@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -38,7 +39,7 @@ func (l *loader) checkServer(s *Server) {
 	host, port, err := net.SplitHostPort(s.Listen)
 	_, portErr := strconv.ParseUint(port, 10, 16)
 	if err != nil || portErr != nil || strings.ContainsAny(host, " /") {
-		l.wrong("server.listen", quoted(s.Listen)+" is not an address; write host:port, such as 127.0.0.1:8080, or :8080 for every interface")
+		l.wrong("server.listen", l.quote("server.listen", s.Listen)+" is not an address; write host:port, such as 127.0.0.1:8080, or :8080 for every interface")
 	}
 	if s.PublicURL != "" {
 		if fault := urlFault(s.PublicURL, "https://tocsin.example.com"); fault != "" {
@@ -67,10 +68,8 @@ func (l *loader) checkDedup(d *Dedup) {
 		l.checkPointers(join(at, "discriminators"), p.Discriminators)
 		l.checkPointers(join(at, "volatile"), p.Volatile)
 		for i, v := range p.Volatile {
-			for _, d := range p.Discriminators {
-				if v == d {
-					l.wrong(index(join(at, "volatile"), i), quoted(v)+" is a discriminator too; a value that changes without meaning cannot tell findings apart, so remove one of the two")
-				}
+			if slices.Contains(p.Discriminators, v) {
+				l.wrong(index(join(at, "volatile"), i), "is a discriminator too; a value that changes without meaning cannot tell findings apart, so remove one of the two")
 			}
 		}
 	}
@@ -81,11 +80,12 @@ var pointerForm = regexp.MustCompile(`^(/([^~/]|~[01])*)+$`)
 func (l *loader) checkPointers(path string, pointers []string) {
 	seen := map[string]bool{}
 	for i, p := range pointers {
+		at := index(path, i)
 		switch {
 		case !pointerForm.MatchString(p):
-			l.wrong(index(path, i), quoted(p)+" is not a JSON pointer; write for example /rule/id, with ~1 for a / inside a name")
+			l.wrong(at, l.quote(at, p)+" is not a JSON pointer; write for example /rule/id, with ~1 for a / inside a name")
 		case seen[p]:
-			l.wrong(index(path, i), quoted(p)+" is there twice; remove one")
+			l.wrong(at, l.quote(at, p)+" is there twice; remove one")
 		}
 		seen[p] = true
 	}
@@ -93,8 +93,9 @@ func (l *loader) checkPointers(path string, pointers []string) {
 
 func (l *loader) checkPlaybooks(p *Playbooks) {
 	for i, path := range p.Paths {
+		at := index("playbooks.paths", i)
 		if _, err := os.Stat(path); err != nil {
-			l.wrong(index("playbooks.paths", i), "the file or folder "+quoted(path)+" cannot be read: "+cause(err).Error()+"; make it, or name another")
+			l.wrong(at, "the file or folder "+l.quote(at, path)+" cannot be read: "+cause(err).Error()+"; make it, or name another")
 		}
 	}
 }
@@ -122,9 +123,9 @@ func (l *loader) checkName(path, name string, taken map[string]string) {
 	case name == "":
 		l.wrong(at, "is missing; give a name that is unique, such as soc")
 	case !nameForm.MatchString(name):
-		l.wrong(at, quoted(name)+" is not a name; write 1 to 63 of a-z, 0-9, - and _, starting with a letter or digit")
+		l.wrong(at, l.quote(at, name)+" is not a name; write 1 to 63 of a-z, 0-9, - and _, starting with a letter or digit")
 	case twice:
-		l.wrong(at, quoted(name)+" is the name of "+first+" already; give each its own")
+		l.wrong(at, l.quote(at, name)+" is the name of "+first+" already; give each its own")
 	default:
 		taken[name] = path
 	}
@@ -161,6 +162,14 @@ func urlFault(text, example string) string {
 func portFits(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && n > 0
+}
+
+// quote gives the text at path for a problem, if it may be shown.
+func (l *loader) quote(path, text string) string {
+	if l.hidden[path] {
+		return "the value"
+	}
+	return quoted(text)
 }
 
 func quoted(text string) string {

@@ -53,7 +53,7 @@ func (l *loader) decodeNull(n *node, v reflect.Value, path string) {
 		return
 	}
 	text := "has no value; give one, or remove the line for the default"
-	if strings.HasPrefix(n.text, "#") {
+	if strings.HasPrefix(n.text, "#") && !strings.HasPrefix(n.text, "# ") {
 		text += "; a value that starts with # must stand in quotes"
 	}
 	l.fault(n.at, path, text)

@@ -130,7 +130,7 @@ func (l *loader) checkForms(path string, e *Endpoint) {
 	say("bot_token", unless(e.Channel != "", "needs to know where to post; add channel, such as \"#security\""))
 	say("channel", unless(e.empty("url") || !e.empty("bot_token"), "is not for an incoming webhook, which posts to its own; remove this, or use bot_token in place of url"))
 	say("routing_key", unless(routingForm.MatchString(e.RoutingKey.Reveal()), "is not an integration key; PagerDuty's have 32 letters and digits"))
-	say("namespace", unless(namespaceForm.MatchString(e.Namespace), quoted(e.Namespace)+" is not a namespace; write 1 to 100 of a-z, 0-9, _ and ., no -"))
+	say("namespace", unless(namespaceForm.MatchString(e.Namespace), l.quote(join(path, "namespace"), e.Namespace)+" is not a namespace; write 1 to 100 of a-z, 0-9, _ and ., no -"))
 	say("api_key", unless(tokenForm.MatchString(e.APIKey.Reveal()), "is not an API key; give its encoded form, without spaces or line breaks"))
 	say("api_key", unless(e.Username == "" && e.Password.IsZero(), "there are username or password as well; keep one way to log in"))
 	say("username", unless(!e.Password.IsZero(), "has no password; add it, or use api_key"))
@@ -146,8 +146,13 @@ func isSigningSecret(text string) bool {
 
 func (l *loader) checkEvents(path string, globs []string) {
 	for i, g := range globs {
-		if err := glob.Validate(g); err != nil {
-			l.wrong(index(path, i), err.Error())
+		at := index(path, i)
+		switch err := glob.Validate(g); {
+		case err == nil:
+		case l.hidden[at]:
+			l.wrong(at, "the value matches no event type; use one such as alert.created or alert.* or *")
+		default:
+			l.wrong(at, err.Error())
 		}
 	}
 }
@@ -164,9 +169,9 @@ var headerForm = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$")
 func headerFault(name string) string {
 	switch {
 	case !headerForm.MatchString(name):
-		return quoted(name) + " is not a header; write for example X-Signature"
+		return "is not the name of a header; write for example X-Signature"
 	case slices.Contains(ownHeaders[:], textproto.CanonicalMIMEHeaderKey(name)):
-		return quoted(name) + " is set by the hub itself; choose another"
+		return "is a header that the hub sets itself; choose another"
 	}
 	return ""
 }
@@ -195,7 +200,7 @@ func (l *loader) checkSigning(path string, signing []Signing) {
 		} else if fault := headerFault(s.Header); fault != "" {
 			l.wrong(join(at, "header"), fault)
 		} else if taken[header] {
-			l.wrong(join(at, "header"), quoted(s.Header)+" is used twice; give each signature its own header")
+			l.wrong(join(at, "header"), "is used twice; give each signature its own header")
 		}
 		if strings.ContainsFunc(s.Prefix, func(c rune) bool { return c < ' ' || c > '~' }) {
 			l.wrong(join(at, "prefix"), "must be printable ASCII, such as sha256=")

@@ -40,6 +40,7 @@ func (l *loader) envNode(text string, isList bool, path string, at place) *node 
 	if !isList {
 		n := &node{kind: scalar, at: at, text: text, tag: "!!str"}
 		l.expand(n, path)
+		l.hidden[path] = n.hidden
 		return n
 	}
 	out := &node{kind: list, at: at}

@@ -21,7 +21,7 @@ func Load(path string, environ []string) (*Config, error) {
 	c := Default()
 	l := &loader{
 		file: path, environ: map[string]string{},
-		places: map[string]place{"": {file: path}}, bad: map[string]bool{},
+		places: map[string]place{"": {file: path}}, bad: map[string]bool{}, hidden: map[string]bool{},
 	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
@@ -45,6 +45,7 @@ type loader struct {
 	environ  map[string]string
 	places   map[string]place
 	bad      map[string]bool // paths with a value that could not be taken
+	hidden   map[string]bool // paths with a value that no problem may show
 	problems Problems
 }
 

@@ -34,7 +34,7 @@ const (
 type node struct {
 	kind   nodeKind
 	at     place
-	text   string  // of a scalar, as it was written: 012345670123 stays that
+	text   string  // of a scalar, as it was written: 012345670123 stays that; of null, the comment in its place
 	tag    string  // what YAML takes a scalar for, such as !!int
 	hidden bool    // the text came from a reference and must not be shown
 	keys   []key   // of a mapping
@@ -64,35 +64,54 @@ func (l *loader) parse(text []byte) *node {
 	case errors.Is(err, io.EOF):
 		return nil
 	case err != nil:
-		l.syntax(err)
+		l.syntax(err, text)
 		return nil
 	}
 	if err := dec.Decode(&more); err == nil {
 		l.report(place{l.file, more.Line, more.Column}, "", "a second document starts here; the configuration is one document, so remove the --- before it")
 	} else if !errors.Is(err, io.EOF) {
-		l.syntax(err)
+		l.syntax(err, text)
 	}
 	b := builder{l: l}
 	n := b.build(doc.Content[0], "", place{l.file, 1, 1}, 0)
+	l.places[""] = place{file: l.file} // what is not in the file is on no line
 	if n.kind == null {
 		return nil
 	}
 	return n
 }
 
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+var (
+	yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+	// grammarError is what the reader says of the order of tokens, counting the
+	// lines of those from 0; of the tokens themselves it counts from 1.
+	grammarError = regexp.MustCompile(`^(did not find expected (<|node|'-'|key|',')|found (undefined|duplicate|incompatible))`)
+	lineError    = regexp.MustCompile(`^(did|could) not find |^found |^mapping values |^block `)
+	anchorError  = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
+)
 
-// syntax reports what the YAML reader says.
-func (l *loader) syntax(err error) {
-	text, at := err.Error(), place{file: l.file}
-	if m := yamlError.FindStringSubmatch(text); m != nil {
+// syntax reports what the YAML reader says of text. Of a mapping or list that
+// goes wrong it gives the line where that starts.
+func (l *loader) syntax(err error, text []byte) {
+	at, message := place{file: l.file}, err.Error()
+	if m := yamlError.FindStringSubmatch(message); m != nil {
 		at.line, _ = strconv.Atoi(m[1]) // 0 where it gives none
-		text = text[len(m[0]):]
+		message = message[len(m[0]):]
 	}
-	if strings.Contains(text, "cannot start any token") {
-		text += "; indent with spaces, and quote values that start with @, ` or %"
+	switch anchor := anchorError.FindStringSubmatch(message); {
+	case anchor != nil:
+		before, _, _ := bytes.Cut(text, []byte("*"+anchor[1]))
+		at.line = 1 + bytes.Count(before, []byte("\n"))
+	case grammarError.MatchString(message):
+		at.line = min(at.line+1, 1+bytes.Count(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")))
+		message = "from here on, " + message
+	case at.line == 0 && lineError.MatchString(message):
+		at.line = 1
 	}
-	l.report(at, "", "not valid YAML: "+text)
+	if strings.Contains(message, "cannot start any token") {
+		message += "; indent with spaces, and quote values that start with @, ` or %"
+	}
+	l.report(at, "", "not valid YAML: "+message)
 }
 
 // A builder makes nodes out of what the YAML reader gives.
@@ -148,8 +167,11 @@ func (b *builder) mapping(y *yaml.Node, path string, at place, depth int) *node 
 	b.collect(&m, y, path, false, depth)
 	for i, k := range m.keys {
 		at := b.placeOf(k)
-		n.keys = append(n.keys, key{k.Value, at})
-		n.items = append(n.items, b.build(m.values[i], join(path, k.Value), at, depth+1))
+		value := b.build(m.values[i], join(path, k.Value), at, depth+1)
+		if value.kind == null {
+			value.text = k.LineComment
+		}
+		n.keys, n.items = append(n.keys, key{k.Value, at}), append(n.items, value)
 	}
 	return n
 }
@@ -209,7 +231,6 @@ func (b *builder) scalar(y *yaml.Node, path string, at place) *node {
 	switch {
 	case n.tag == "!!null":
 		n.kind = null
-		n.text = y.LineComment
 		return n
 	case !strings.HasPrefix(n.tag, "!!") || n.tag == "!!binary":
 		b.l.report(at, path, fmt.Sprintf("the tag %s means nothing here; leave it out", y.Tag))
@@ -217,6 +238,7 @@ func (b *builder) scalar(y *yaml.Node, path string, at place) *node {
 		return n
 	}
 	b.l.expand(n, path)
+	b.l.hidden[path] = n.hidden
 	return n
 }
 

@@ -93,16 +93,16 @@ func (c *Config) Faults(path string, err error) Problems {
 	switch joined, isJoined := err.(interface{ Unwrap() []error }); {
 	case err == nil:
 		return nil
+	case isJoined:
+		for _, one := range joined.Unwrap() {
+			known = append(known, c.Faults(path, one)...)
+		}
+		return known
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &fault) && len(fault.Fields) > 0:
 		for _, f := range fault.Fields {
 			known = append(known, c.Problem(c.below(path, f.Pointer), f.Detail))
-		}
-		return known
-	case isJoined:
-		for _, one := range joined.Unwrap() {
-			known = append(known, c.Faults(path, one)...)
 		}
 		return known
 	}

@@ -41,13 +41,10 @@ func (l *loader) decodeScalar(n *node, v reflect.Value, path string, f field) {
 
 // shown gives the text of n for a message, if it may be shown.
 func shown(n *node, t reflect.Type) string {
-	switch {
-	case n.hidden || t == secretType:
+	if n.hidden || t == secretType {
 		return "the value"
-	case len(n.text) > 60:
-		return strconv.Quote(n.text[:60]) + "…"
 	}
-	return strconv.Quote(n.text)
+	return quoted(n.text)
 }
 
 // setText reads text into v. It gives what is wrong, to be put behind the text.
