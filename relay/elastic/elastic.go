@@ -1,0 +1,168 @@
+// Package elastic writes alerts to Elasticsearch in the form that a SIEM
+// pulls: data streams with ECS documents, so that Elastic's "External Alerts"
+// rule finds each new alert exactly once, and an index with the current state
+// of each alert.
+//
+// [Mapping] is pure: an event, a finding or an audit entry in, documents out.
+// [Sink] writes documents with _bulk and keeps a ledger of its own, one line a
+// document: a document counts as done only when Elasticsearch said so for that
+// document. go-elasticsearch serves as transport only, because its bulk
+// indexer counts documents diverted to the failure store as written and does
+// not try a refused item again.
+//
+// What it writes:
+//
+//   - logs-tocsin.alert-<namespace>, one document for each change of an alert,
+//     _id <alert>-<generation>-<change>
+//   - tocsin-alerts-<namespace>, one document for each alert, _id <alert>,
+//     versioned by the alert's change number
+//   - logs-tocsin.finding-<namespace>, _id <finding>
+//   - logs-tocsin.audit-<namespace>, _id <audit entry>
+//
+// Every document has an id made of what it tells of, so writing it again
+// changes nothing. That is what makes [Sink.Handle] safe to repeat. Queueing,
+// waiting between failed windows and storing dead letters are left to the
+// caller.
+package elastic
+
+import (
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tocsin/tocsin/hub"
+)
+
+// When a caller's batch is due: documents that page somebody must not wait,
+// and one megabyte passes every proxy's default limit.
+const (
+	FlushBytes = 1_000_000
+	FlushAfter = time.Second
+)
+
+// Settings say where to write and how.
+type Settings struct {
+	// URLs of the cluster's nodes, tried in turn. Credentials in a URL are
+	// refused.
+	URLs []string `yaml:"urls" json:"urls"`
+	// APIKey is the encoded form, as Elasticsearch shows it once. It wins over
+	// Username and Password.
+	APIKey   string `yaml:"api_key" json:"api_key,omitempty"`
+	Username string `yaml:"username" json:"username,omitempty"`
+	Password string `yaml:"password" json:"password,omitempty"`
+
+	// Namespace ends the names of all streams and indices: a tenant or an
+	// environment. Default "default".
+	Namespace string `yaml:"namespace" json:"namespace,omitempty"`
+	// Link goes in front of an alert's id to make event.url; empty for none.
+	Link string `yaml:"link" json:"link,omitempty"`
+
+	// NoSetup leaves templates, pipeline and lifecycle to `tocsin elastic setup`
+	// run by somebody with the rights; otherwise they are installed at first use.
+	NoSetup bool `yaml:"no_setup" json:"no_setup,omitempty"`
+	// NoPipeline is for clusters without ingest processors: event.ingested is
+	// then stamped here, just before sending, by our clock.
+	NoPipeline bool `yaml:"no_pipeline" json:"no_pipeline,omitempty"`
+	// NoGzip sends bodies as they are.
+	NoGzip bool `yaml:"no_gzip" json:"no_gzip,omitempty"`
+
+	// Retention is how long Elasticsearch keeps each stream.
+	Retention Retention `yaml:"retention" json:"retention,omitzero"`
+
+	// Timeout is for one request. Default 30s.
+	Timeout hub.Duration `yaml:"timeout" json:"timeout,omitzero"`
+	// Patience is how long one Write tries without progress before it gives
+	// the window back to its caller. Default 30s.
+	Patience hub.Duration `yaml:"patience" json:"patience,omitzero"`
+}
+
+// Retention is a time such as 365d for each data stream, "" for forever.
+type Retention struct {
+	Alerts   string `yaml:"alerts" json:"alerts,omitempty"`
+	Findings string `yaml:"findings" json:"findings,omitempty"`
+	Audit    string `yaml:"audit" json:"audit,omitempty"`
+}
+
+// Check gives every fault of s, as an error of kind [hub.Invalid].
+func (s Settings) Check() error {
+	var faults []hub.Field
+	fault := func(pointer, detail string) {
+		faults = append(faults, hub.Field{Pointer: pointer, Detail: detail})
+	}
+	if len(s.URLs) == 0 {
+		fault("/urls", "name at least one node, such as https://elasticsearch.example:9200")
+	}
+	for i, u := range s.URLs {
+		if detail := urlFault(u); detail != "" {
+			fault("/urls/"+strconv.Itoa(i), detail)
+		}
+	}
+	if (s.Username == "") != (s.Password == "") {
+		fault("/username", "username and password belong together")
+	}
+	if detail := namespaceFault(s.Namespace); detail != "" {
+		fault("/namespace", detail)
+	}
+	for name, age := range map[string]string{"alerts": s.Retention.Alerts, "findings": s.Retention.Findings, "audit": s.Retention.Audit} {
+		if age != "" && !isAge(age) {
+			fault("/retention/"+name, "write a time such as 365d or 12h")
+		}
+	}
+	if s.Timeout < 0 {
+		fault("/timeout", "must not be negative")
+	}
+	if s.Patience < 0 {
+		fault("/patience", "must not be negative")
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return &hub.Error{Kind: hub.Invalid, Msg: "the elasticsearch settings have faults", Fields: faults}
+}
+
+// withDefaults fills what was left empty.
+func (s Settings) withDefaults() Settings {
+	if s.Namespace == "" {
+		s.Namespace = "default"
+	}
+	if s.Timeout == 0 {
+		s.Timeout = hub.Duration(30 * time.Second)
+	}
+	if s.Patience == 0 {
+		s.Patience = hub.Duration(30 * time.Second)
+	}
+	return s
+}
+
+func urlFault(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return "write an http or https URL"
+	case u.User != nil:
+		return "put the credentials into api_key, or username and password"
+	case u.RawQuery != "" || u.Fragment != "":
+		return "leave out query and fragment"
+	}
+	return ""
+}
+
+// namespaceFault checks what data stream naming demands of a namespace.
+func namespaceFault(n string) string {
+	switch {
+	case len(n) > 100:
+		return "at most 100 bytes"
+	case n != strings.ToLower(n):
+		return "lower case only"
+	case strings.ContainsAny(n, "-\\/*?\"<>| ,#:\x00"):
+		return `must not hold - \ / * ? " < > | , # : or a blank`
+	}
+	return ""
+}
+
+func isAge(text string) bool {
+	ok, _ := regexp.MatchString(`^[1-9][0-9]{0,5}[dhms]$`, text)
+	return ok
+}
