@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/secret"
 )
 
 // When a caller's batch is due: documents that page somebody must not wait,
@@ -46,43 +47,41 @@ const (
 type Settings struct {
 	// URLs of the cluster's nodes, tried in turn. Credentials in a URL are
 	// refused.
-	URLs []string `yaml:"urls" json:"urls"`
+	URLs []string
 	// APIKey is the encoded form, as Elasticsearch shows it once. It wins over
 	// Username and Password.
-	APIKey   string `yaml:"api_key" json:"api_key,omitempty"`
-	Username string `yaml:"username" json:"username,omitempty"`
-	Password string `yaml:"password" json:"password,omitempty"`
+	APIKey   secret.Secret
+	Username string
+	Password secret.Secret
 
 	// Namespace ends the names of all streams and indices: a tenant or an
 	// environment. Default "default".
-	Namespace string `yaml:"namespace" json:"namespace,omitempty"`
+	Namespace string
 	// Link goes in front of an alert's id to make event.url; empty for none.
-	Link string `yaml:"link" json:"link,omitempty"`
+	Link string
 
 	// NoSetup leaves templates, pipeline and lifecycle to `tocsin elastic setup`
 	// run by somebody with the rights; otherwise they are installed at first use.
-	NoSetup bool `yaml:"no_setup" json:"no_setup,omitempty"`
+	NoSetup bool
 	// NoPipeline is for clusters without ingest processors: event.ingested is
 	// then stamped here, just before sending, by our clock.
-	NoPipeline bool `yaml:"no_pipeline" json:"no_pipeline,omitempty"`
+	NoPipeline bool
 	// NoGzip sends bodies as they are.
-	NoGzip bool `yaml:"no_gzip" json:"no_gzip,omitempty"`
+	NoGzip bool
 
 	// Retention is how long Elasticsearch keeps each stream.
-	Retention Retention `yaml:"retention" json:"retention,omitzero"`
+	Retention Retention
 
 	// Timeout is for one request. Default 30s.
-	Timeout hub.Duration `yaml:"timeout" json:"timeout,omitzero"`
+	Timeout time.Duration
 	// Patience is how long one Write tries without progress before it gives
 	// the window back to its caller. Default 30s.
-	Patience hub.Duration `yaml:"patience" json:"patience,omitzero"`
+	Patience time.Duration
 }
 
 // Retention is a time such as 365d for each data stream, "" for forever.
 type Retention struct {
-	Alerts   string `yaml:"alerts" json:"alerts,omitempty"`
-	Findings string `yaml:"findings" json:"findings,omitempty"`
-	Audit    string `yaml:"audit" json:"audit,omitempty"`
+	Alerts, Findings, Audit string
 }
 
 // Check gives every fault of s, as an error of kind [hub.Invalid].
@@ -99,7 +98,7 @@ func (s Settings) Check() error {
 			fault("/urls/"+strconv.Itoa(i), detail)
 		}
 	}
-	if (s.Username == "") != (s.Password == "") {
+	if (s.Username == "") != s.Password.IsZero() {
 		fault("/username", "username and password belong together")
 	}
 	if detail := namespaceFault(s.Namespace); detail != "" {
@@ -128,10 +127,10 @@ func (s Settings) withDefaults() Settings {
 		s.Namespace = "default"
 	}
 	if s.Timeout == 0 {
-		s.Timeout = hub.Duration(30 * time.Second)
+		s.Timeout = 30 * time.Second
 	}
 	if s.Patience == 0 {
-		s.Patience = hub.Duration(30 * time.Second)
+		s.Patience = 30 * time.Second
 	}
 	return s
 }

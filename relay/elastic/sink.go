@@ -99,7 +99,7 @@ func newClient(s Settings, c *http.Client) (*elasticsearch.BaseClient, error) {
 		transport = c.Transport
 	}
 	return elasticsearch.NewBaseClient(elasticsearch.Config{
-		Addresses: s.URLs, APIKey: s.APIKey, Username: s.Username, Password: s.Password,
+		Addresses: s.URLs, APIKey: s.APIKey.Reveal(), Username: s.Username, Password: s.Password.Reveal(),
 		Transport: transport, DisableRetry: true,
 		CompressRequestBody: !s.NoGzip, CompressRequestBodyLevel: 1, PoolCompressor: true,
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/secret"
 	sim "github.com/tocsin/tocsin/test/sim/elastic"
 )
 
@@ -532,7 +533,7 @@ func TestOverTheNetwork(t *testing.T) {
 	far := sim.New(sim.Options{Kind: true, APIKey: "a2V5OnNlY3JldA=="})
 	srv := httptest.NewServer(far)
 	defer srv.Close()
-	k, err := New(Settings{URLs: []string{srv.URL}, APIKey: "a2V5OnNlY3JldA=="}, Deps{Client: srv.Client()})
+	k, err := New(Settings{URLs: []string{srv.URL}, APIKey: secret.New("a2V5OnNlY3JldA==")}, Deps{Client: srv.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -543,7 +544,7 @@ func TestOverTheNetwork(t *testing.T) {
 	}
 	checkStream(t, far, 20)
 
-	wrong, err := New(Settings{URLs: []string{srv.URL}, Username: "elastic", Password: "hunter2"}, Deps{Client: srv.Client()})
+	wrong, err := New(Settings{URLs: []string{srv.URL}, Username: "elastic", Password: secret.New("hunter2")}, Deps{Client: srv.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}

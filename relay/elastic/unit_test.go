@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/secret"
 )
 
 func TestJudge(t *testing.T) {
@@ -116,21 +117,31 @@ func TestSettingsFaultsComeTogether(t *testing.T) {
 	}
 }
 
+// The sample has the keys that an endpoint of this kind takes.
 func TestSampleIsValid(t *testing.T) {
 	b, err := os.ReadFile("sample.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var sample struct {
-		Elasticsearch Settings `yaml:"elasticsearch"`
+		Endpoints []struct {
+			Name, Kind, Description, URL, Namespace, Username, Timeout string
+
+			Enabled, Setup bool
+			APIKey         secret.Secret `yaml:"api_key"`
+			Password       secret.Secret
+		}
 	}
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
-	if err := d.Decode(&sample); err != nil {
-		t.Fatal(err)
+	if err := d.Decode(&sample); err != nil || len(sample.Endpoints) == 0 {
+		t.Fatalf("%d endpoints, %v", len(sample.Endpoints), err)
 	}
-	if err := sample.Elasticsearch.Check(); err != nil {
-		t.Error(err)
+	for _, e := range sample.Endpoints {
+		s := Settings{URLs: []string{e.URL}, APIKey: e.APIKey, Username: e.Username, Password: e.Password, Namespace: e.Namespace}
+		if err := s.Check(); err != nil || e.Kind != hub.KindElastic {
+			t.Errorf("%s of kind %s: %v", e.Name, e.Kind, err)
+		}
 	}
 }
 

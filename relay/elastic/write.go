@@ -40,7 +40,7 @@ func (k *Sink) Write(ctx context.Context, docs []Doc) (Result, error) {
 }
 
 func (k *Sink) write(ctx context.Context, l *ledger) *fault {
-	p := patience{limit: time.Duration(k.settings.Patience)}
+	p := patience{limit: k.settings.Patience}
 	for l.open > 0 {
 		before := l.open
 		f := k.round(ctx, l)
@@ -183,7 +183,7 @@ func (k *Sink) stamp() []byte {
 
 // call makes one request and gives the body of a 2xx answer.
 func (k *Sink) call(ctx context.Context, method, path, contentType string, body []byte) ([]byte, *fault) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(k.settings.Timeout))
+	ctx, cancel := context.WithTimeout(ctx, k.settings.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, path, bytes.NewReader(body))
 	if err != nil {
