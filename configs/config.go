@@ -130,8 +130,8 @@ func Default() *Config {
 		},
 		Store: Store{Dir: "./tocsin-data", CacheSize: 64 << 20},
 		Bus: Bus{
-			Kind: "embedded", Window: 256, MaxBacklog: 200_000,
-			FindingsRetention: 7 * day, EventsRetention: 30 * day, Partitions: 8,
+			Kind: "embedded", Window: 256, MaxBacklog: 1_000_000,
+			FindingsRetention: 7 * day, EventsRetention: 30 * day, Partitions: 1,
 		},
 		Dedup: Dedup{ReopenWindow: day},
 		Relay: Relay{

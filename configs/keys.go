@@ -34,7 +34,9 @@ func appendKey(out *[]Key, f field, v reflect.Value, path string, env bool) {
 	}
 	switch {
 	case isScalar(inner), inner.Kind() == reflect.Slice && isScalar(inner.Elem()):
-		k.Default = formatValue(v)
+		if !unset(f, v) {
+			k.Default = formatValue(v)
+		}
 		if env {
 			k.Env = envName(path)
 		}
@@ -69,4 +71,10 @@ func structOf(v reflect.Value, t reflect.Type) reflect.Value {
 		return newItem(t)
 	}
 	return v.Elem()
+}
+
+// unset reports whether v is a zero that could not be written in the file: it
+// stands for no value.
+func unset(f field, v reflect.Value) bool {
+	return f.min != "" && (v.CanInt() || v.CanFloat()) && v.IsZero() && compare(v, f.min) < 0
 }

@@ -3,6 +3,7 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"os"
@@ -173,10 +174,8 @@ environment TOCSIN_BUS_WINDOWS: unknown variable; did you mean TOCSIN_BUS_WINDOW
 }
 
 func TestValuesAreTaken(t *testing.T) {
-	text := `
-base: &base {read_timeout: 10s, idle_timeout: 1h}
+	c, err := Load(write(t, `
 server:
-  <<: *base
   listen: "[::]:9000"
   idle_timeout: 30s
   body_limit: 2MB
@@ -191,20 +190,13 @@ dedup:
     012345670123:
       reopen_window: 0s
       discriminators: [/a~1b]
-`
-	c, err := Load(write(t, strings.Replace(text, "base: &base {read_timeout: 10s, idle_timeout: 1h}\n", "", 1)), nil)
-	if err == nil {
-		t.Fatal("an unknown anchor is taken")
-	}
-	text = strings.Replace(text, "base: &base {read_timeout: 10s, idle_timeout: 1h}\n", "", 1)
-	text = strings.Replace(text, "<<: *base", "<<: {read_timeout: 10s, idle_timeout: 1h}", 1)
-	c, err = Load(write(t, text), nil)
+`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	window := time.Duration(0)
 	wantServer := Default().Server
-	wantServer.Listen, wantServer.ReadTimeout, wantServer.IdleTimeout = "[::]:9000", 10*time.Second, 30*time.Second
+	wantServer.Listen, wantServer.IdleTimeout = "[::]:9000", 30*time.Second
 	wantServer.BodyLimit, wantServer.Metrics = 2_000_000, false
 	if c.Server != wantServer {
 		t.Errorf("server: got %+v, want %+v", c.Server, wantServer)
@@ -224,6 +216,45 @@ dedup:
 	}
 	if got := c.Dedup.Window("another"); got != 24*time.Hour {
 		t.Errorf("reopen window of another source: %v, want 24h", got)
+	}
+}
+
+// TestMerge takes what an entry lacks from others: the first that has it, and
+// what stands in the entry itself wins, wherever.
+func TestMerge(t *testing.T) {
+	c, err := Load(write(t, `
+endpoints:
+  - &a {name: a, kind: slack, url: https://a.example, timeout: 1s}
+  - &b {name: b, kind: slack, url: https://b.example, timeout: 2s, rate_limit: 2}
+  - <<: [*a, *b]
+    name: c
+  - description: x
+    name: d
+    <<: {<<: *b, timeout: 3s}
+  - {name: e, kind: slack, url: https://e.example, events: &events [alert.*]}
+  - {name: f, kind: slack, url: https://f.example, events: *events}
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range c.Endpoints[2:] {
+		got = append(got, fmt.Sprintln(e.Name, e.URL, e.Timeout, e.RateLimit, e.Description, e.Events))
+	}
+	want := []string{
+		"c https://a.example 1s 2  []\n", "d https://b.example 3s 2 x []\n",
+		"e https://e.example 0s 0  [alert.*]\n", "f https://f.example 0s 0  [alert.*]\n",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestLogLevels(t *testing.T) {
+	for text, want := range map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError} {
+		if got := (&Log{Level: text}).Slog(); got != want {
+			t.Errorf("%s: got %v, want %v", text, got, want)
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ type Endpoint struct {
 	Enabled     bool                     `yaml:"enabled" doc:"Send to it."`
 	URL         string                   `yaml:"url" doc:"Where to send: the receiver, Slack's incoming webhook, or the cluster."`
 	APIURL      string                   `yaml:"api_url" doc:"In place of the service's own address, such as PagerDuty's for the EU."`
-	Events      []string                 `yaml:"events" doc:"Event types, * matches anything. Empty for only what playbooks send."`
+	Events      []string                 `yaml:"events" doc:"Event types, * matches anything but a dot. Empty for only what playbooks send."`
 	Filter      string                   `yaml:"filter" doc:"Expression over the event; false keeps it from being sent."`
 	Transform   string                   `yaml:"transform" doc:"Expression that gives the body in place of the event."`
 	Headers     map[string]secret.Secret `yaml:"headers" key:"header" doc:"Sent along with every request."`
