@@ -20,6 +20,9 @@ const (
 	argonSalt    = 16
 )
 
+// MinPassword is the shortest password, in bytes.
+const MinPassword = 8
+
 // HashPassword gives the argon2id hash of a password in PHC form.
 func HashPassword(password string) string {
 	var salt [argonSalt]byte

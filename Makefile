@@ -1,0 +1,65 @@
+# The two commands for a newcomer are `make demo` and `make test`.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+PY      := .cache/venv/bin/python
+NODE    := .cache/node/node_modules
+
+.PHONY: help demo test short build bench fmt lint check-fmt deps race fuzz docs clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+demo: ## the main job on real input, with nothing installed but Go
+	$(GO) run ./cmd/tocsin demo
+
+build: ## the program and the simulators, static, into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tocsin ./cmd/hubsim
+
+test: deps lint ## install what the tests need, then run all of them
+	$(GO) test -timeout 15m ./...
+
+short: ## the quick tests only
+	$(GO) test -short -timeout 5m ./...
+
+race: ## all tests under the race detector
+	$(GO) test -race -timeout 30m ./...
+
+deps: $(PY) $(NODE)/.done ## other people's verifiers, for the conformance tests
+
+$(PY): test/conformance/requirements.txt
+	@if command -v python3 >/dev/null; then \
+	  python3 -m venv .cache/venv && .cache/venv/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@; \
+	elif [ "$$CI" = true ]; then echo "python3 is missing" >&2; exit 1; \
+	else echo "NOTE: python3 is missing: the conformance tests in Python are skipped; install python3 with venv" >&2; fi
+
+$(NODE)/.done: test/conformance/package.json
+	@if command -v npm >/dev/null; then \
+	  mkdir -p .cache/node && cp test/conformance/package.json .cache/node/ && npm install --silent --no-audit --no-fund --prefix .cache/node && touch $@; \
+	elif [ "$$CI" = true ]; then echo "npm is missing" >&2; exit 1; \
+	else echo "NOTE: npm is missing: the conformance tests in JavaScript are skipped; install Node.js" >&2; fi
+
+bench: build ## measure this machine and the hub on it, side by side
+	$(GO) run ./test/bench $(BENCH)
+
+fmt: ## format all code
+	$(GO) tool -modfile=tools/go.mod gofumpt -w .
+
+check-fmt:
+	@out=$$($(GO) tool -modfile=tools/go.mod gofumpt -l .); if [ -n "$$out" ]; then echo "not formatted, run make fmt:"; echo "$$out"; exit 1; fi
+
+lint: check-fmt ## format, vet and staticcheck
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+fuzz: ## each fuzz target for 30 s
+	@for p in $$(grep -rl 'func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho 'func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -d' ' -f2); do \
+	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 30s $$p || exit 1; done; done
+
+docs: ## write the generated pages again
+	$(GO) test ./... -run 'Docs|Generated' -update
+
+clean:
+	rm -rf bin .cache bench-results tocsin-data
