@@ -262,7 +262,16 @@ func (e *Engine) Backup(ctx context.Context, path string) error {
 		_ = os.Remove(path) // half a copy is worse than none
 		return err
 	}
-	return nil
+	return syncFile(path)
+}
+
+// syncFile makes a file durable that SQLite wrote without an fsync.
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o600), f.Sync(), f.Close())
 }
 
 // Close ends the engine: it waits for open snapshots, moves the WAL into the

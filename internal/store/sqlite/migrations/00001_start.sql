@@ -13,7 +13,9 @@ CREATE TABLE meta (
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The bus. pos is topic number << 48 | partition << 40 | offset.
+-- The bus. pos is topic number << 48 | partition << 40 | offset, with offsets
+-- from 1; those of callers that failed are missing. at never decreases within a
+-- partition but for steps of the clock. headers is a JSON object, or empty.
 CREATE TABLE topics (
   name TEXT PRIMARY KEY,
   no   INTEGER NOT NULL UNIQUE,
@@ -30,11 +32,14 @@ CREATE TABLE messages (
   payload BLOB NOT NULL
 ) STRICT;
 
+-- How far a group has come: everything up to pos is done. at is when the group
+-- was last at work; one that is away for long no longer holds messages.
 CREATE TABLE consumers (
   topic  INTEGER NOT NULL,
   grp    TEXT NOT NULL,
   part   INTEGER NOT NULL,
   pos    INTEGER NOT NULL,
+  at     INTEGER NOT NULL,
   PRIMARY KEY (topic, grp, part)
 ) STRICT, WITHOUT ROWID;
 

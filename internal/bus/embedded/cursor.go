@@ -1,0 +1,99 @@
+package embedded
+
+import "sync/atomic"
+
+// A cursor is the work of a group on one partition: how far it has read, and
+// which of the messages read are done. Its group's mutex guards it, but for
+// done, which anyone may read, and stored, which belongs to Bus.flush.
+type cursor struct {
+	part *partition
+	no   int
+
+	read    int64 // everything up to here was read
+	entries []entry
+	base    int // sequence number of entries[0]
+	front   int // index of the first entry that is not done
+
+	done   atomic.Int64 // everything up to here is done
+	stored int64        // and this much of it is stored
+}
+
+type entry struct {
+	pos  int64
+	done bool
+}
+
+func (c *cursor) behind() bool {
+	return c.read < c.part.head.Load() && c.read-c.done.Load() < maxSpan
+}
+
+// push adds a message that was read and gives its sequence number.
+func (c *cursor) push(pos int64) int {
+	c.entries = append(c.entries, entry{pos: pos})
+	return c.base + len(c.entries) - 1
+}
+
+// passed says that everything up to pos was read. Places without a message
+// behind the last one are done when that is.
+func (c *cursor) passed(pos int64) {
+	c.read = max(c.read, pos)
+	c.advance()
+}
+
+func (c *cursor) finish(seq int) {
+	c.entries[seq-c.base].done = true
+	if seq-c.base == c.front {
+		c.advance()
+	}
+}
+
+// advance moves done over the finished prefix.
+func (c *cursor) advance() {
+	for c.front < len(c.entries) && c.entries[c.front].done {
+		c.done.Store(c.entries[c.front].pos)
+		c.front++
+	}
+	if c.front == len(c.entries) {
+		c.done.Store(c.read)
+		c.base += c.front
+		c.entries, c.front = c.entries[:0], 0
+	} else if c.front > 4096 && c.front > len(c.entries)/2 {
+		kept := copy(c.entries, c.entries[c.front:])
+		c.base += c.front
+		c.entries, c.front = c.entries[:kept], 0
+	}
+}
+
+// A fifo is a queue of items. The zero value is ready.
+type fifo struct {
+	items []*item
+	first int
+}
+
+func (q *fifo) push(it *item) { q.items = append(q.items, it) }
+
+func (q *fifo) pop() *item {
+	if q.first == len(q.items) {
+		return nil
+	}
+	it := q.items[q.first]
+	q.items[q.first] = nil
+	if q.first++; q.first == len(q.items) {
+		q.items, q.first = q.items[:0], 0
+	} else if q.first >= 1024 && q.first > len(q.items)/2 {
+		kept := copy(q.items, q.items[q.first:])
+		clear(q.items[kept:])
+		q.items, q.first = q.items[:kept], 0
+	}
+	return it
+}
+
+// unshift puts an item before all others.
+func (q *fifo) unshift(it *item) {
+	if q.first > 0 {
+		q.first--
+		q.items[q.first] = it
+		return
+	}
+	q.items = append([]*item{it}, q.items...)
+}

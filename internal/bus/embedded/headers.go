@@ -1,0 +1,54 @@
+package embedded
+
+import (
+	"slices"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/tocsin/tocsin/internal/bus"
+)
+
+// ownColumn reports whether a header is not stored among the others: it has its
+// own column, or the bus sets it when it hands the message out.
+func ownColumn(name string) bool {
+	switch name {
+	case bus.MetaTenant, bus.MetaKey, bus.MetaPosition, bus.MetaAttempt:
+		return true
+	}
+	return false
+}
+
+// encodeHeaders gives the headers that have no column as a JSON object with its
+// names in order; "" if there are none, as for most messages.
+func encodeHeaders(m message.Metadata) string {
+	var names []string
+	for name := range m {
+		if !ownColumn(name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	slices.Sort(names)
+	text := []byte{'{'}
+	for i, name := range names {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		// The error tells of invalid UTF-8, which is replaced.
+		text, _ = jsontext.AppendQuote(text, name)
+		text = append(text, ':')
+		text, _ = jsontext.AppendQuote(text, m[name])
+	}
+	return string(append(text, '}'))
+}
+
+// decodeHeaders adds the stored headers to m.
+func decodeHeaders(text string, m message.Metadata) error {
+	if text == "" {
+		return nil
+	}
+	return json.Unmarshal([]byte(text), (*map[string]string)(&m))
+}
