@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"strings"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/tocsin/tocsin/hub"
 )
@@ -28,8 +28,8 @@ func VerifyFile(ctx context.Context, in io.Reader, opts Options) Report {
 	if f.key != nil && len(keys) == 0 {
 		keys = []ed25519.PublicKey{f.key}
 	}
-	if c, err := ParseCheckpoint(f.header.Note); err == nil {
-		head.Log = c.Log
+	if c, err := OpenCheckpoint(f.header.Note, keys...); err == nil {
+		head.Log = c.Log // else it may be anything
 	}
 	r, err := newReader(opts, head, keys)
 	if err != nil {
@@ -106,8 +106,8 @@ func (f *file) headerFault() *Fault {
 	if err == nil && f.key != nil {
 		var c Checkpoint
 		c, err = OpenCheckpoint(f.header.Note, f.key)
-		if err == nil && !strings.HasPrefix(f.header.Key, c.Log+"+") {
-			err = fmt.Errorf("the key is not for log %s", c.Log)
+		if want, _ := note.NewEd25519VerifierKey(c.Log, f.key); err == nil && f.header.Key != want {
+			err = fmt.Errorf("the key is not written as that of log %s", c.Log)
 		}
 	}
 	if err == nil {
