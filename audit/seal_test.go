@@ -229,7 +229,7 @@ func refuseKeys(t *testing.T, dir, path string) {
 			t.Errorf("a key that others can read: %v", err)
 		}
 	}
-	for _, text := range []string{"", "x", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"} {
+	for _, text := range []string{"", "x", "-----BEGIN " + pemType + "-----\nAAAA\n-----END " + pemType + "-----\n"} {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
