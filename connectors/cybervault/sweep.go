@@ -80,9 +80,6 @@ func (s *Source) Pull(ctx context.Context, cursor []byte, emit connectors.Emit) 
 	}
 	w := &sweep{position: p, memory: m, source: s, emit: emit}
 	if w.Stage == idle {
-		// The status is for people to look at. If it fails, so will the list,
-		// and that error counts.
-		_ = s.fetchStatus(ctx, false)
 		w.Stage, w.Untracked = fresh, 0
 		w.Sweep++
 	}
@@ -90,6 +87,11 @@ func (s *Source) Pull(ctx context.Context, cursor []byte, emit connectors.Emit) 
 	err = w.run(ctx)
 	if w.odd > 0 {
 		s.log.Warn("alerts without an id were left out", "count", w.odd)
+	}
+	if err == nil {
+		// For people to look at, so last: it must not use up the calls that
+		// the sweep needs, and what is wrong with it the next sweep will tell.
+		_ = s.fetchStatus(ctx, false)
 	}
 	return err
 }
