@@ -10,8 +10,8 @@ import (
 	"github.com/tocsin/tocsin/hub"
 )
 
-// alertFilter are the query parameters that choose alerts.
-type alertFilter struct {
+// AlertFilter are the query parameters that choose alerts.
+type AlertFilter struct {
 	Severity string `query:"severity" doc:"critical, high, medium, low, info; several by comma"`
 	Status   string `query:"status" doc:"open, investigating, resolved, dismissed; several by comma"`
 	Type     string `query:"type"`
@@ -26,7 +26,7 @@ type alertFilter struct {
 	MinRisk  string `query:"min_risk" doc:"Risk score at least, 0–100"`
 }
 
-func (f *alertFilter) parse() (*hub.AlertFilter, error) {
+func (f *AlertFilter) parse() (*hub.AlertFilter, error) {
 	out := &hub.AlertFilter{
 		Severity: words(f.Severity), Status: words(f.Status), Type: words(f.Type), Source: words(f.Source),
 		AssetID: words(f.AssetID), Account: words(f.Account), Assignee: words(f.Assignee), Query: f.Q,
@@ -102,15 +102,15 @@ func (s *Server) alertRoutes() {
 	const tag = "alerts"
 	register(s, operation{method: "GET", path: "/alerts", permission: "alerts:read", summary: "List alerts, the last changed first", tag: tag},
 		func(ctx context.Context, p hub.Principal, in *struct {
-			pageParams
-			alertFilter
+			PageParams
+			AlertFilter
 		},
 		) (*listOutput[*hub.Alert], error) {
-			f, err := in.alertFilter.parse()
+			f, err := in.AlertFilter.parse()
 			if err != nil {
 				return nil, err
 			}
-			pg, err := in.pageParams.parse()
+			pg, err := in.PageParams.parse()
 			if err != nil {
 				return nil, err
 			}
@@ -137,7 +137,7 @@ type countBody struct {
 	Total    int64 `json:"total"`
 }
 
-func (s *Server) countAlerts(ctx context.Context, p hub.Principal, in *alertFilter) (*struct{ Body countBody }, error) {
+func (s *Server) countAlerts(ctx context.Context, p hub.Principal, in *AlertFilter) (*struct{ Body countBody }, error) {
 	f, err := in.parse()
 	if err != nil {
 		return nil, err
@@ -151,11 +151,13 @@ func (s *Server) countAlerts(ctx context.Context, p hub.Principal, in *alertFilt
 	return &struct{ Body countBody }{b}, nil
 }
 
-type alertID struct {
+// AlertID is the path parameter of an alert. It is exported, as the other
+// embedded inputs are, because huma passes over fields that are not.
+type AlertID struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
-func (s *Server) getAlert(ctx context.Context, p hub.Principal, in *alertID) (*struct {
+func (s *Server) getAlert(ctx context.Context, p hub.Principal, in *AlertID) (*struct {
 	ETag string `header:"ETag"`
 	Body *AlertView
 }, error,
@@ -175,8 +177,8 @@ type noteBody struct {
 }
 
 type actInput struct {
-	alertID
-	idemHeader
+	AlertID
+	IdemHeader
 	IfMatch string `header:"If-Match" doc:"Refuse unless the alert has this version"`
 	Body    *noteBody
 }
@@ -203,7 +205,7 @@ type patchBody struct {
 }
 
 type patchInput struct {
-	alertID
+	AlertID
 	IfMatch string `header:"If-Match" doc:"Refuse unless the alert has this version"`
 	Body    patchBody
 }
@@ -228,7 +230,7 @@ type bulkBody struct {
 	Severity *hub.Severity `json:"severity,omitempty" enum:"critical,high,medium,low,info"`
 }
 
-// bulkFilter is alertFilter in a body.
+// bulkFilter is AlertFilter in a body.
 type bulkFilter struct {
 	Severity string `json:"severity,omitempty"`
 	Status   string `json:"status,omitempty"`
@@ -245,7 +247,7 @@ type bulkFilter struct {
 }
 
 func (s *Server) bulkAlerts(ctx context.Context, p hub.Principal, in *struct {
-	idemHeader
+	IdemHeader
 	Body bulkBody
 },
 ) (*struct{ Body BulkResult }, error) {
@@ -255,7 +257,7 @@ func (s *Server) bulkAlerts(ctx context.Context, p hub.Principal, in *struct {
 	}
 	action := BulkAction{IDs: b.IDs, Action: AlertAction{Kind: b.Action, Note: b.Note, Assignee: b.Assignee, Severity: b.Severity}}
 	if b.Filter != nil {
-		f, err := (*alertFilter)(&alertFilter{
+		f, err := (*AlertFilter)(&AlertFilter{
 			b.Filter.Severity, b.Filter.Status, b.Filter.Type, b.Filter.Source, b.Filter.AssetID, b.Filter.Account,
 			b.Filter.Assignee, b.Filter.Label, b.Filter.Q, b.Filter.Since, b.Filter.Until, b.Filter.MinRisk,
 		}).parse()

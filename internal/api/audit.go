@@ -7,7 +7,8 @@ import (
 	"github.com/tocsin/tocsin/hub"
 )
 
-type auditFilter struct {
+// AuditFilter are the query parameters that choose audit entries.
+type AuditFilter struct {
 	UserID       string `query:"user_id"`
 	Action       string `query:"action"`
 	ResourceType string `query:"resource_type"`
@@ -21,7 +22,7 @@ type auditFilter struct {
 	After        string `query:"after" doc:"Cursor: next_cursor of the part before"`
 }
 
-func (f *auditFilter) parse() (AuditQuery, error) {
+func (f *AuditFilter) parse() (AuditQuery, error) {
 	q := AuditQuery{
 		UserID: f.UserID, Action: f.Action, ResourceType: f.ResourceType, ResourceID: f.ResourceID, IP: f.IP, Q: f.Q,
 		Limit: f.Limit, Offset: f.Offset, After: f.After,
@@ -37,7 +38,7 @@ func (f *auditFilter) parse() (AuditQuery, error) {
 func (s *Server) auditRoutes() {
 	const tag = "audit"
 	register(s, operation{method: "GET", path: "/audit/logs", permission: "audit_logs:read", summary: "List audit entries, newest first", tag: tag},
-		func(ctx context.Context, p hub.Principal, in *auditFilter) (*listOutput[hub.AuditEntry], error) {
+		func(ctx context.Context, p hub.Principal, in *AuditFilter) (*listOutput[hub.AuditEntry], error) {
 			q, err := in.parse()
 			if err != nil {
 				return nil, err
@@ -46,7 +47,7 @@ func (s *Server) auditRoutes() {
 			return listOf(List[hub.AuditEntry]{Data: logs.Data, Next: logs.Next}, err)
 		})
 	register(s, operation{method: "GET", path: "/audit/stats", permission: "audit_logs:read", summary: "Count audit entries by action and resource", tag: tag},
-		func(ctx context.Context, p hub.Principal, in *auditFilter) (*struct{ Body AuditStats }, error) {
+		func(ctx context.Context, p hub.Principal, in *AuditFilter) (*struct{ Body AuditStats }, error) {
 			q, err := in.parse()
 			if err != nil {
 				return nil, err
@@ -83,7 +84,7 @@ func (s *Server) auditRoutes() {
 }
 
 func (s *Server) exportAudit(ctx context.Context, p hub.Principal, in *struct {
-	auditFilter
+	AuditFilter
 	Format string `query:"format" enum:"json,csv,ndjson" default:"ndjson"`
 },
 ) (*huma.StreamResponse, error) {

@@ -6,14 +6,15 @@ import (
 	"github.com/tocsin/tocsin/hub"
 )
 
-type deliveryFilter struct {
+// DeliveryFilter are the query parameters that choose deliveries.
+type DeliveryFilter struct {
 	State   string `query:"state" doc:"pending, delivering, succeeded, retrying, held, dead; several by comma"`
 	Kind    string `query:"kind" doc:"webhook, slack, pagerduty …; several by comma"`
 	EventID string `query:"event_id"`
 	Subject string `query:"subject" doc:"The id of the alert or other object"`
 }
 
-func (f *deliveryFilter) query(endpoint string) DeliveryQuery {
+func (f *DeliveryFilter) query(endpoint string) DeliveryQuery {
 	return DeliveryQuery{
 		Endpoint: hub.EndpointID(endpoint), State: words(f.State), Kind: words(f.Kind), EventID: hub.EventID(f.EventID), Subject: f.Subject,
 	}
@@ -23,12 +24,12 @@ func (s *Server) deliveryRoutes() {
 	const tag = "deliveries"
 	register(s, operation{method: "GET", path: "/deliveries", permission: "webhooks:read", summary: "List deliveries, newest first", tag: tag},
 		func(ctx context.Context, p hub.Principal, in *struct {
-			pageParams
-			deliveryFilter
+			PageParams
+			DeliveryFilter
 			Endpoint string `query:"endpoint_id"`
 		},
 		) (*listOutput[hub.Delivery], error) {
-			return s.listDeliveries(ctx, p, &in.pageParams, in.query(in.Endpoint))
+			return s.listDeliveries(ctx, p, &in.PageParams, in.query(in.Endpoint))
 		})
 	register(s, operation{method: "GET", path: "/deliveries/{id}", permission: "webhooks:read", summary: "Show a delivery with its attempts", tag: tag},
 		func(ctx context.Context, p hub.Principal, in *deliveryID) (*struct{ Body *DeliveryView }, error) {
@@ -47,18 +48,18 @@ type deliveryID struct {
 }
 
 func (s *Server) endpointDeliveries(ctx context.Context, p hub.Principal, in *struct {
-	webhookID
-	pageParams
-	deliveryFilter
+	WebhookID
+	PageParams
+	DeliveryFilter
 },
 ) (*listOutput[hub.Delivery], error) {
 	if _, err := s.deps.Webhooks.Endpoint(ctx, p.Tenant, hub.EndpointID(in.ID)); err != nil {
 		return nil, err
 	}
-	return s.listDeliveries(ctx, p, &in.pageParams, in.query(in.ID))
+	return s.listDeliveries(ctx, p, &in.PageParams, in.query(in.ID))
 }
 
-func (s *Server) listDeliveries(ctx context.Context, p hub.Principal, params *pageParams, q DeliveryQuery) (*listOutput[hub.Delivery], error) {
+func (s *Server) listDeliveries(ctx context.Context, p hub.Principal, params *PageParams, q DeliveryQuery) (*listOutput[hub.Delivery], error) {
 	pg, err := params.parse()
 	if err != nil {
 		return nil, err

@@ -6,7 +6,8 @@ import (
 	"github.com/tocsin/tocsin/hub"
 )
 
-type findingFilter struct {
+// FindingFilter are the query parameters that choose findings.
+type FindingFilter struct {
 	Severity string `query:"severity"`
 	Type     string `query:"type"`
 	Source   string `query:"source"`
@@ -19,15 +20,15 @@ func (s *Server) findingRoutes() {
 	const tag = "findings"
 	register(s, operation{method: "GET", path: "/findings", permission: "findings:read", summary: "List triaged findings, newest first", tag: tag},
 		func(ctx context.Context, p hub.Principal, in *struct {
-			pageParams
-			findingFilter
+			PageParams
+			FindingFilter
 		},
 		) (*listOutput[FindingView], error) {
-			pg, err := in.pageParams.parse()
+			pg, err := in.PageParams.parse()
 			if err != nil {
 				return nil, err
 			}
-			f := &in.findingFilter
+			f := &in.FindingFilter
 			return listOf(s.deps.Findings.List(ctx, p.Tenant, FindingQuery{
 				Severity: words(f.Severity), Type: words(f.Type), Source: words(f.Source), AssetID: words(f.AssetID),
 				Outcome: words(f.Outcome), Alert: hub.AlertID(f.AlertID),

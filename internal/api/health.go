@@ -1,6 +1,8 @@
 package api
 
 import (
+	"fmt"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -56,7 +58,7 @@ func newHTTPMetrics(reg prometheus.Registerer) *httpMetrics {
 // the status it counts is the one that was sent.
 func (s *Server) observe(c *fiber.Ctx) error {
 	start := time.Now()
-	if err := c.Next(); err != nil {
+	if err := next(c); err != nil {
 		if err := s.fail(c, err); err != nil {
 			return err
 		}
@@ -64,6 +66,17 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	s.metrics.latency.Observe(time.Since(start).Seconds())
 	s.metrics.requests.WithLabelValues(c.Method(), strconv.Itoa(c.Response().StatusCode())).Inc()
 	return nil
+}
+
+// next runs the rest of the chain. A panic is a bug in one handler and must not
+// take down everybody's hub.
+func next(c *fiber.Ctx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return c.Next()
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

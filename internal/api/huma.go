@@ -180,14 +180,14 @@ func pointerOf(location string) string {
 	return "/" + strings.ReplaceAll(strings.TrimPrefix(location, "."), ".", "/")
 }
 
-// pageParams are the query parameters of every list.
-type pageParams struct {
+// PageParams are the query parameters of every list.
+type PageParams struct {
 	Limit string `query:"limit" doc:"Rows, 1–200; 50 if not given"`
 	After string `query:"after" doc:"Cursor: next_cursor of the part before"`
 	Page  string `query:"page" doc:"Page by number, from 1, instead of a cursor; adds total"`
 }
 
-func (p *pageParams) parse() (page.Request, error) { return page.Parse(p.Limit, p.After, p.Page) }
+func (p *PageParams) parse() (page.Request, error) { return page.Parse(p.Limit, p.After, p.Page) }
 
 // listBody is the form of every list (contract §2).
 type listBody[T any] struct {

@@ -9,14 +9,14 @@ import (
 	"github.com/tocsin/tocsin/hub"
 )
 
-// idemHeader is the Idempotency-Key of a POST that makes or changes something.
-type idemHeader struct {
+// IdemHeader is the Idempotency-Key of a POST that makes or changes something.
+type IdemHeader struct {
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"The same key and body give the first answer again for 24 h"`
 }
 
 // key makes the Idempotency of a request. what is the decoded body, route and
 // path parameters included; shape turns the result into the answer's body.
-func (h idemHeader) key(p hub.Principal, status int, what any, shape func(result any) any) Idempotency {
+func (h IdemHeader) key(p hub.Principal, status int, what any, shape func(result any) any) Idempotency {
 	if h.IdempotencyKey == "" {
 		return Idempotency{}
 	}

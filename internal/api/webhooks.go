@@ -128,14 +128,15 @@ func webhookAnswer(e *hub.Endpoint, secret string, err error) (*webhookOutput, e
 	return &webhookOutput{etag(e.Version), webhookView{masked(e), secret}}, nil
 }
 
-type webhookID struct {
+// WebhookID is the path parameter of a webhook endpoint.
+type WebhookID struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
 func (s *Server) webhookRoutes() {
 	const tag = "webhooks"
 	register(s, operation{method: "GET", path: "/webhooks", permission: "webhooks:read", summary: "List webhook endpoints", tag: tag},
-		func(ctx context.Context, p hub.Principal, in *pageParams) (*listOutput[*hub.Endpoint], error) {
+		func(ctx context.Context, p hub.Principal, in *PageParams) (*listOutput[*hub.Endpoint], error) {
 			pg, err := in.parse()
 			if err != nil {
 				return nil, err
@@ -148,18 +149,18 @@ func (s *Server) webhookRoutes() {
 		})
 	register(s, operation{method: "POST", path: "/webhooks", permission: "webhooks:create", summary: "Make a webhook endpoint; the secret is shown once", status: 201, tag: tag}, s.createWebhook)
 	register(s, operation{method: "GET", path: "/webhooks/{id}", permission: "webhooks:read", summary: "Show a webhook endpoint", tag: tag},
-		func(ctx context.Context, p hub.Principal, in *webhookID) (*webhookOutput, error) {
+		func(ctx context.Context, p hub.Principal, in *WebhookID) (*webhookOutput, error) {
 			e, err := s.deps.Webhooks.Endpoint(ctx, p.Tenant, hub.EndpointID(in.ID))
 			return webhookAnswer(e, "", err)
 		})
 	register(s, operation{method: "PATCH", path: "/webhooks/{id}", permission: "webhooks:update", summary: "Change a webhook endpoint", tag: tag}, s.patchWebhook)
 	register(s, operation{method: "DELETE", path: "/webhooks/{id}", permission: "webhooks:delete", summary: "Remove a webhook endpoint; its deliveries stay as evidence", status: 204, tag: tag},
-		func(ctx context.Context, p hub.Principal, in *webhookID) (*struct{}, error) {
+		func(ctx context.Context, p hub.Principal, in *WebhookID) (*struct{}, error) {
 			return &struct{}{}, s.deps.Webhooks.Delete(ctx, p, hub.EndpointID(in.ID))
 		})
 	register(s, operation{method: "POST", path: "/webhooks/{id}/rotate-secret", permission: "webhooks:update", summary: "Make a new secret; the old one signs on until the grace is over", tag: tag}, s.rotateSecret)
 	register(s, operation{method: "POST", path: "/webhooks/{id}/test", permission: "webhooks:update", summary: "Send webhook.test and tell how it went", tag: tag},
-		func(ctx context.Context, p hub.Principal, in *webhookID) (*struct{ Body hub.Attempt }, error) {
+		func(ctx context.Context, p hub.Principal, in *WebhookID) (*struct{ Body hub.Attempt }, error) {
 			a, err := s.deps.Webhooks.Test(ctx, p, hub.EndpointID(in.ID))
 			return &struct{ Body hub.Attempt }{a}, err
 		})
@@ -167,7 +168,7 @@ func (s *Server) webhookRoutes() {
 }
 
 func (s *Server) createWebhook(ctx context.Context, p hub.Principal, in *struct {
-	idemHeader
+	IdemHeader
 	Body webhookBody
 },
 ) (*webhookOutput, error) {
@@ -192,7 +193,7 @@ func (s *Server) createWebhook(ctx context.Context, p hub.Principal, in *struct 
 }
 
 func (s *Server) patchWebhook(ctx context.Context, p hub.Principal, in *struct {
-	webhookID
+	WebhookID
 	IfMatch string `header:"If-Match"`
 	Body    webhookBody
 },
@@ -213,7 +214,7 @@ type rotateBody struct {
 }
 
 func (s *Server) rotateSecret(ctx context.Context, p hub.Principal, in *struct {
-	webhookID
+	WebhookID
 	Body *rotateBody
 },
 ) (*struct {
