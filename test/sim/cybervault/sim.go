@@ -177,14 +177,14 @@ func (s *Sim) Change(id, status, severity string) bool {
 func (s *Sim) Alerts() []Alert {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.alerts)
+	return append([]Alert{}, s.alerts...)
 }
 
 // Submitted gives the findings that came in, without repeats.
 func (s *Sim) Submitted() []Finding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.submitted)
+	return append([]Finding{}, s.submitted...)
 }
 
 // Revoke refuses the token, as if it had expired, until told otherwise.

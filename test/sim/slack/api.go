@@ -110,14 +110,14 @@ func read(r *http.Request) (post, string) {
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
+	case len(body) == 0:
+		return p, ""
 	case !utf8.Valid(body):
 		return p, "invalid_charset"
 	case media == "application/json":
 		return fromJSON(body)
 	case media == "application/x-www-form-urlencoded":
 		return fromForm(string(body))
-	case len(body) == 0:
-		return p, ""
 	}
 	return p, "invalid_post_type"
 }
