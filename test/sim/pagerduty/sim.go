@@ -88,12 +88,7 @@ func New(o Options) *Sim {
 	if len(s.keys) == 0 {
 		s.keys[DefaultRoutingKey] = true
 	}
-	voice := unkind.Voice{Failed: failed, Limit: func(*http.Request) string { return "purpose" }}
-	voice.Throttled = func(w http.ResponseWriter, seconds int) {
-		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		throttled(w)
-	}
-	s.handler = s.Wrap(voice, http.HandlerFunc(s.serve))
+	s.handler = s.Wrap(unkind.Voice{Failed: failed}, http.HandlerFunc(s.serve))
 	return s
 }
 
@@ -152,33 +147,29 @@ func failed(w http.ResponseWriter, status int) {
 	unkind.Answer(w, status, map[string]any{"status": "error", "message": "Internal Server Error"})
 }
 
-// within counts an event against its key's sliding minute, or answers 429.
+// within counts an event against its key's sliding minute, or answers 429; now
+// and then it does so on purpose.
 func (s *Sim) within(w http.ResponseWriter, r *http.Request, key string) bool {
-	if s.Early(r, key) > 0 {
-		throttled(w)
-		return false
-	}
+	early := s.Early(r, key)
+	wait := max(early, time.Duration(s.Throttles())*time.Second)
 	s.mu.Lock()
-	now := s.Now()
+	now, tell := s.Now(), s.retryAfter
 	recent := s.taken[key]
 	for len(recent) > 0 && now.Sub(recent[0]) >= time.Minute {
 		recent = recent[1:]
 	}
-	ok := len(recent) < s.perMinute
-	if ok {
-		recent = append(recent, now)
-	}
-	s.taken[key] = recent
-	tell := s.retryAfter && !ok
-	var wait time.Duration
-	if tell {
+	if wait == 0 && len(recent) >= s.perMinute {
 		wait = time.Minute
 		if len(recent) > 0 {
 			wait = time.Minute - now.Sub(recent[0])
 		}
 	}
+	if wait == 0 {
+		recent = append(recent, now)
+	}
+	s.taken[key] = recent
 	s.mu.Unlock()
-	if ok {
+	if wait == 0 {
 		return true
 	}
 	if tell {

@@ -103,7 +103,7 @@ func New(o Options) *Sim {
 	if s.webhook == "" {
 		s.webhook = DefaultWebhookPath
 	}
-	s.handler = s.Wrap(unkind.Voice{Throttled: throttled, Failed: failed, Limit: limitOf}, http.HandlerFunc(s.serve))
+	s.handler = s.Wrap(unkind.Voice{Failed: failed}, http.HandlerFunc(s.serve))
 	return s
 }
 
@@ -153,9 +153,6 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// limitOf names whose limit trouble made on purpose falls on.
-func limitOf(r *http.Request) string { return "purpose " + r.URL.Path }
-
 func throttled(w http.ResponseWriter, seconds int) {
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	unkind.Answer(w, http.StatusTooManyRequests, map[string]any{"ok": false, "error": "ratelimited"})
@@ -171,9 +168,10 @@ type rate struct {
 	at     time.Time
 }
 
-// within takes a token of the named limit, or answers 429.
+// within takes a token of the named limit, or answers 429; now and then it does
+// so on purpose.
 func (s *Sim) within(w http.ResponseWriter, r *http.Request, name string, perSecond float64, burst int) bool {
-	early := s.Early(r, name)
+	early := max(s.Early(r, name), time.Duration(s.Throttles())*time.Second)
 	s.mu.Lock()
 	now := s.Now()
 	b := s.rates[name]

@@ -12,7 +12,9 @@ import (
 type Voice struct {
 	Throttled func(w http.ResponseWriter, seconds int)
 	Failed    func(w http.ResponseWriter, status int)
-	// Limit names whose limit a request counts against, for Retry-After.
+	// Limit names whose limit a request counts against, for Retry-After. A
+	// simulator that learns it from the body only leaves it nil and throttles
+	// on purpose by itself, asking [Side.Throttles].
 	Limit func(r *http.Request) string
 }
 
@@ -34,6 +36,15 @@ func (s *Side) Wrap(v Voice, next http.Handler) http.Handler {
 	})
 }
 
+// Throttles draws whether a request is throttled on purpose, and for how many
+// seconds; 0 if it is not.
+func (s *Side) Throttles() int {
+	if !s.Chance(s.Knobs().Throttle) {
+		return 0
+	}
+	return 1 + s.IntN(3)
+}
+
 func (s *Side) delay(r *http.Request, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -46,7 +57,7 @@ func (s *Side) delay(r *http.Request, d time.Duration) {
 // trouble answers into a, and says what it did on purpose.
 func (s *Side) trouble(v Voice, k Knobs, a *answer, r *http.Request, next http.Handler) string {
 	switch {
-	case s.Chance(k.Throttle):
+	case v.Limit != nil && s.Chance(k.Throttle):
 		limit := v.Limit(r)
 		wait := 1 + s.IntN(3)
 		if left := s.Early(r, limit); left > 0 {
