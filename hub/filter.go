@@ -63,6 +63,7 @@ type Identity struct {
 	Origin      string   // never changes; what sightings of repeats hang on
 	First       [16]byte // delivery key of the first finding
 	FirstAt     time.Time
-	Alert       AlertID // "" while there is only a resolve before its open
-	State       []byte  // dedup's own encoding
+	Alert       AlertID   // "" while there is only a resolve before its open
+	State       []byte    // dedup's own encoding
+	DueAt       time.Time // when changes held back are to be told; zero: none are
 }

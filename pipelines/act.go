@@ -69,9 +69,14 @@ func (u *unit) act(s *slot, a dedup.Action, c cause) (bool, error) {
 	if err != nil || d.Action == "" {
 		return false, err
 	}
+	return u.decided(s, &d, c)
+}
+
+// decided takes a decision that is not part of a window and carries it out.
+func (u *unit) decided(s *slot, d *dedup.Decision, c cause) (bool, error) {
 	s.state, s.touched = d.State, true
 	if err := u.replace(s, d.Alert); err != nil {
 		return false, err
 	}
-	return true, u.change(s, &d, c)
+	return true, u.change(s, d, c)
 }

@@ -3,7 +3,6 @@ package pipelines
 import (
 	"fmt"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/go-json-experiment/json"
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/bus"
@@ -39,5 +38,9 @@ func (u *unit) publish(ev *hub.Event, body []byte) error {
 	if !u.p.opts.PublishEvents {
 		return nil
 	}
-	return u.tx.Publish(bus.TopicEvents, eventMessage(ev, body))
+	m := bus.NewMessage(string(ev.ID), string(ev.Tenant), ev.Subject, body)
+	m.Metadata.Set(bus.MetaContentType, bus.ContentCloudEvent)
+	m.Metadata.Set(bus.MetaEventID, string(ev.ID))
+	m.Metadata.Set(bus.MetaEventType, string(ev.Type))
+	return u.tx.Publish(bus.TopicEvents, m)
 }

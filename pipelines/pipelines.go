@@ -61,6 +61,9 @@ type Tx interface {
 	EventBodies(hub.TenantID, []int64) (map[int64][]byte, error)
 	DueRuns(now time.Time, limit int) ([]hub.RunRecord, error)
 	NextRunDue() (time.Time, error)
+	// DueIdentities are those with changes held back whose time has come.
+	DueIdentities(now time.Time, limit int) ([]hub.Identity, error)
+	NextIdentityDue() (time.Time, error)
 
 	Audit(hub.AuditEntry)
 	AfterCommit(func())

@@ -124,7 +124,7 @@ func (u *unit) perform(s *slot, run *playbook.Run, e *playbook.Effect, ev *hub.E
 	case playbook.Comment:
 		_, err = u.act(s, dedup.Action{Kind: dedup.Update, Note: do.Text}, c)
 	case playbook.Suppress:
-		_, err = u.act(s, dedup.Action{Kind: dedup.Suppress, Until: do.Until, Note: do.Reason}, c)
+		_, err = u.act(s, dedup.Action{Kind: dedup.Dismiss, Note: do.Reason}, c)
 	}
 	if k := hub.KindOf(err); k == hub.Conflict || k == hub.Invalid {
 		u.refused(ev.Tenant, run, e.Step, err) // such as resolving what is resolved: no reason to hold up triage
@@ -218,7 +218,7 @@ func (p *Pipeline) RunWaiting(ctx context.Context) {
 			p.opts.Log.Error("waiting playbook runs cannot go on", "error", err)
 			wait = time.Second
 		} else if !next.IsZero() {
-			wait = min(max(time.Until(next), 0), idle)
+			wait = min(max(time.Until(next), 10*time.Millisecond), idle)
 		}
 		t := time.NewTimer(wait)
 		select {
@@ -242,10 +242,43 @@ func (p *Pipeline) resume(ctx context.Context) (next time.Time, err error) {
 				return err
 			}
 		}
-		next, err = tx.NextRunDue()
+		if next, err = tx.NextRunDue(); err != nil {
+			return err
+		}
+		summary, err := p.summarize(tx)
+		if !summary.IsZero() && (next.IsZero() || summary.Before(next)) {
+			next = summary
+		}
 		return err
 	})
 	return next, err
+}
+
+// summarize tells of what was held back of flapping alerts, where it is time,
+// and when it will be next.
+func (p *Pipeline) summarize(tx Tx) (time.Time, error) {
+	due, err := tx.DueIdentities(p.now(), runsAtOnce)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for i := range due {
+		u := p.newUnit(tx)
+		id := &due[i]
+		if err := u.load(id.Tenant, []hub.Fingerprint{id.Fingerprint}); err != nil {
+			return time.Time{}, err
+		}
+		s := u.slots[id.Fingerprint]
+		if d, ok := dedup.Summarize(s.state, s.alert, u.now); ok {
+			if _, err := u.decided(s, &d, cause{by: hub.System(id.Tenant)}); err != nil {
+				return time.Time{}, err
+			}
+		}
+		s.touched = true // also where nothing is told any more, so that it is not due for ever
+		if err := u.finish(); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return tx.NextIdentityDue()
 }
 
 // resumeOne takes one waiting run on. Each has a unit of its own, because what

@@ -219,6 +219,9 @@ func (u *unit) storeIdentity(s *slot) error {
 		s.identity.Alert = s.alert.ID
 	}
 	s.identity.State = s.state.AppendBinary(nil)
+	if s.identity.DueAt = s.state.SummaryDue(); !s.identity.DueAt.IsZero() {
+		u.tx.AfterCommit(u.p.wakeRuns)
+	}
 	if err := u.tx.PutIdentity(s.identity, !s.known); err != nil {
 		return err
 	}

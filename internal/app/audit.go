@@ -9,7 +9,6 @@ import (
 	"iter"
 	"math"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tocsin/tocsin/audit"
@@ -347,10 +346,4 @@ func (a *auditLog) Denied(ctx context.Context, p hub.Principal, permission strin
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	_ = a.st.Do(ctx, func(tx *store.Tx) error { tx.Audit(e); return nil }) // the refusal stands either way
-}
-
-// A keeper copies checkpoints to a file outside the database.
-type keeper struct {
-	mu   sync.Mutex // guards the file
-	path string
 }

@@ -15,7 +15,7 @@ import (
 // keys tells who calls, and makes and revokes API keys.
 type keys struct {
 	auth *access.Keys
-	st *store.Store
+	st   *store.Store
 }
 
 var _ api.Access = (*keys)(nil)

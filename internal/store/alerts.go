@@ -1,6 +1,8 @@
 package store
 
 import (
+	"time"
+
 	"github.com/tocsin/tocsin/hub"
 )
 
@@ -26,13 +28,38 @@ func (r *Reader) Identities(tenant hub.TenantID, prints []hub.Fingerprint) (map[
 // known before.
 func (tx *Tx) PutIdentity(id hub.Identity, fresh bool) error {
 	if fresh {
-		_, err := tx.Exec("INSERT INTO identities (tenant, fingerprint, origin, dkey, at, alert_id, state) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-			string(id.Tenant), id.Fingerprint[:], id.Origin, id.First[:], hub.Micros(id.FirstAt), string(id.Alert), id.State)
+		_, err := tx.Exec("INSERT INTO identities (tenant, fingerprint, origin, dkey, at, alert_id, due_at, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+			string(id.Tenant), id.Fingerprint[:], id.Origin, id.First[:], hub.Micros(id.FirstAt), string(id.Alert), hub.Micros(id.DueAt), id.State)
 		return err
 	}
-	_, err := tx.Exec("UPDATE identities SET alert_id = $3, state = $4 WHERE tenant = $1 AND fingerprint = $2",
-		string(id.Tenant), id.Fingerprint[:], string(id.Alert), id.State)
+	_, err := tx.Exec("UPDATE identities SET alert_id = $3, state = $4, due_at = $5 WHERE tenant = $1 AND fingerprint = $2",
+		string(id.Tenant), id.Fingerprint[:], string(id.Alert), id.State, hub.Micros(id.DueAt))
 	return err
+}
+
+// DueIdentities gives up to limit identities with changes held back whose time
+// has come: tenant and fingerprint only.
+func (r *Reader) DueIdentities(now time.Time, limit int) ([]hub.Identity, error) {
+	var all []hub.Identity
+	err := r.q.Query("SELECT tenant, fingerprint FROM identities WHERE due_at > 0 AND due_at <= $1 ORDER BY due_at LIMIT $2",
+		[]any{hub.Micros(now), int64(limit)}, func(v []any) error {
+			id := hub.Identity{Tenant: hub.TenantID(v[0].(string))}
+			copy(id.Fingerprint[:], bytesOf(v[1]))
+			all = append(all, id)
+			return nil
+		})
+	return all, err
+}
+
+// NextIdentityDue tells when changes held back are to be told next; zero if none
+// are.
+func (r *Reader) NextIdentityDue() (time.Time, error) {
+	var at time.Time
+	_, err := r.one("SELECT due_at FROM identities WHERE due_at > 0 ORDER BY due_at LIMIT 1", nil, func(v []any) error {
+		at = hub.FromMicros(v[0].(int64))
+		return nil
+	})
+	return at, err
 }
 
 // Sighted tells when a delivery key was first seen for an identity, in

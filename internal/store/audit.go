@@ -277,3 +277,22 @@ func (r *Reader) AuditHashes(tenant hub.TenantID, from, end int64) ([][32]byte, 
 		})
 	return all, err
 }
+
+// AuditHeads gives the end of every tenant's audit log.
+func (r *Reader) AuditHeads() ([]hub.AuditHead, error) {
+	var all []hub.AuditHead
+	err := r.heads(func(h hub.AuditHead) { all = append(all, h) })
+	return all, err
+}
+
+// AuditHeadByLog gives the end of the log with the name; its Size is 0 if there
+// is none.
+func (r *Reader) AuditHeadByLog(log string) (hub.AuditHead, error) {
+	var head hub.AuditHead
+	err := r.heads(func(h hub.AuditHead) {
+		if h.Log == log {
+			head = h
+		}
+	})
+	return head, err
+}

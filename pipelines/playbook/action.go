@@ -95,12 +95,9 @@ func Builtin() Actions {
 		"alert.set":     alertSet(),
 		"alert.comment": alertComment(),
 		"alert.suppress": {
-			Doc: "Keeps the alert quiet, for a time or until the finding changes.",
-			Params: map[string]Param{
-				"for":    {Type: Span, Doc: "how long; until the finding changes if left out"},
-				"reason": {Type: Text},
-			},
-			Plan: planSuppress,
+			Doc:    "Dismisses the alert: it is quiet until the finding changes.",
+			Params: map[string]Param{"reason": {Type: Text}},
+			Plan:   planSuppress,
 		},
 		"notify": {
 			Doc: "Sends a message to channels of any kind.", Delivers: true,

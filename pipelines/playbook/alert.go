@@ -59,9 +59,5 @@ func planSuppress(c Call) (Outcome, error) {
 	if c.Alert == nil {
 		return Outcome{}, errNoAlert
 	}
-	s := Suppress{Reason: c.text("reason")}
-	if d, ok := c.span("for"); ok {
-		s.Until = hub.Truncate(c.Now.Add(d))
-	}
-	return Outcome{Effects: []Planned{{Do: s}}}, nil
+	return Outcome{Effects: []Planned{{Do: Suppress{Reason: c.text("reason")}}}}, nil
 }

@@ -34,11 +34,9 @@ type Comment struct {
 	Text string `json:"text"`
 }
 
-// Suppress keeps the alert quiet: no notification before Until, or if that is
-// zero before the finding changes.
+// Suppress dismisses the alert: it is quiet until the finding changes.
 type Suppress struct {
-	Until  time.Time `json:"until,omitzero"`
-	Reason string    `json:"reason,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // Deliver sends something to a far side.

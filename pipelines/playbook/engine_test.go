@@ -58,7 +58,7 @@ func TestAdvance(t *testing.T) {
 			"every action", `
   - {id: a, uses: alert.set, with: {status: investigating, assignee: "", labels: {x: 1, team: }, note: n}}
   - {id: b, uses: alert.comment, with: {text: "hi ${{ alert.title }}"}}
-  - {id: c, uses: alert.suppress, with: {for: 1h, reason: r}}
+  - {id: c, uses: alert.suppress, with: {reason: r}}
   - {id: d, uses: notify, with: {channels: [s, p, s], message: m}}
   - {id: e, uses: slack.post, with: {channel: s}}
   - {id: f, uses: pagerduty.trigger, with: {channel: p, severity: error, details: {n: "${{ alert.count }}"}}}
@@ -69,7 +69,7 @@ func TestAdvance(t *testing.T) {
 			[]string{
 				`a alert.set {"status":"investigating","assignee":"","labels":{"team":"","x":"1"},"note":"n"}`,
 				`b alert.comment {"text":"hi Root login"}`,
-				`c alert.suppress {"until":"2026-01-02T16:04:05Z","reason":"r"}`,
+				`c alert.suppress {"reason":"r"}`,
 				`d/s notify {"target":"s","action":"post","params":{"message":"m"}}`,
 				`d/p notify {"target":"p","action":"post","params":{"message":"m"}}`,
 				`e slack.post {"target":"s","kind":"slack","action":"post"}`,

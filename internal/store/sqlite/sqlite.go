@@ -253,11 +253,14 @@ func (e *Engine) Backup(ctx context.Context, path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return fmt.Errorf("%s exists; name a file that does not", path)
 	}
-	c, err := e.reader(ctx)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c, err := dial(e.opts.Path, 8<<20, false) // a reader's may not even write elsewhere
 	if err != nil {
 		return err
 	}
-	defer func() { e.readers <- c }()
+	defer c.close()
 	if _, err := c.exec("VACUUM INTO $1", []any{path}); err != nil {
 		_ = os.Remove(path) // half a copy is worse than none
 		return err

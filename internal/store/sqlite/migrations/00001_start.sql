@@ -70,9 +70,11 @@ CREATE TABLE identities (
   dkey        BLOB NOT NULL,
   at          INTEGER NOT NULL,
   alert_id    TEXT NOT NULL,
+  due_at      INTEGER NOT NULL, -- when changes held back are to be told, or 0
   state       BLOB NOT NULL,
   PRIMARY KEY (tenant, fingerprint)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX identities_due ON identities (due_at) WHERE due_at > 0;
 
 -- Delivery keys of all but the first finding of a fingerprint.
 CREATE TABLE sightings (

@@ -1,0 +1,385 @@
+// Package app puts the hub together: it is the only package that sees all
+// others, and holds no rules of its own.
+//
+// [New] opens everything from the store upwards, [App.Start] sets it going,
+// [App.Stop] ends it in reverse order within a time limit, also after a Start
+// that got half way. [Main] is the whole life of `tocsin serve`.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/tocsin/tocsin/audit"
+	"github.com/tocsin/tocsin/configs"
+	"github.com/tocsin/tocsin/connectors"
+	"github.com/tocsin/tocsin/connectors/list"
+	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/api"
+	"github.com/tocsin/tocsin/internal/bus"
+	"github.com/tocsin/tocsin/internal/bus/embedded"
+	"github.com/tocsin/tocsin/internal/durable"
+	"github.com/tocsin/tocsin/internal/safehttp"
+	"github.com/tocsin/tocsin/internal/store"
+	"github.com/tocsin/tocsin/internal/store/sqlite"
+	"github.com/tocsin/tocsin/pipelines"
+	"github.com/tocsin/tocsin/pipelines/dedup"
+	"github.com/tocsin/tocsin/pipelines/playbook"
+	"github.com/tocsin/tocsin/relay"
+	"github.com/tocsin/tocsin/relay/sign"
+)
+
+// Options of an App.
+type Options struct {
+	Config  *configs.Config
+	Version string
+	Log     *slog.Logger
+	// Env gives an environment variable, "" if it is not set.
+	Env func(string) string
+	// Out is told the credentials of a first start.
+	Out io.Writer
+}
+
+// An App is a hub in one process.
+type App struct {
+	opts Options
+	cfg  *configs.Config
+	log  *slog.Logger
+	reg  *prometheus.Registry
+
+	st       *store.Store
+	bus      *embedded.Bus
+	key      *audit.Key
+	keeper   *keeper
+	client   *safehttp.Client
+	fleet    *connectors.Fleet
+	rules    *ruler
+	findings *findings
+	targets  map[string]relay.Target
+	pipeline *pipelines.Pipeline
+	triage   *bus.Batcher
+	queue    *queue
+	worker   *relay.Worker
+	elastic  []*elasticSink
+	server   *api.Server
+
+	listener net.Listener
+	cleanups []cleanup
+	running  sync.WaitGroup
+	failed   chan error // what ended by itself
+}
+
+// A cleanup undoes one step of New or Start.
+type cleanup struct {
+	name string
+	undo func(ctx context.Context) error
+}
+
+func (a *App) onStop(name string, undo func(ctx context.Context) error) {
+	a.cleanups = append(a.cleanups, cleanup{name, undo})
+}
+
+// New opens everything. After an error it has closed what it had opened.
+func New(ctx context.Context, opts Options) (*App, error) {
+	a := &App{opts: opts, cfg: opts.Config, log: opts.Log, reg: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	a.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"open the store", a.openStore},
+		{"open the bus", a.openBus},
+		{"make the first owner", func(ctx context.Context) error {
+			return firstStart(ctx, a.st, a.cfg.Store.Dir, opts.Env, opts.Out)
+		}},
+		{"open the connectors", a.openConnectors},
+		{"put the configured endpoints in place", a.syncEndpoints},
+		{"make the pipeline", a.openPipeline},
+		{"make the relay", a.openRelay},
+		{"make the API", a.openAPI},
+	} {
+		if err := step.do(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", step.what, err), a.Stop(context.WithoutCancel(ctx)))
+		}
+	}
+	return a, nil
+}
+
+func (a *App) openStore(ctx context.Context) error {
+	if err := durable.MkdirAll(a.cfg.Store.Dir, 0o700); err != nil {
+		return err
+	}
+	key, err := audit.LoadOrCreateKey(filepath.Dir(a.cfg.KeyFile()))
+	if err != nil {
+		return err
+	}
+	a.key = key
+	engine, err := sqlite.Open(ctx, sqlite.Options{Path: a.cfg.Store.File(), CacheBytes: int64(a.cfg.Store.CacheSize), Log: a.log})
+	if err != nil {
+		return err
+	}
+	if a.st, err = store.Open(ctx, engine, store.Options{Sealer: audit.NewSealer(key, "", nil), Log: a.log}); err != nil {
+		return err
+	}
+	a.onStop("store", func(context.Context) error { return a.st.Close() })
+	a.keeper = &keeper{
+		path: a.cfg.CheckpointFile(), st: a.st, key: key, log: a.log,
+		every: a.cfg.Audit.CheckpointInterval, entries: int64(a.cfg.Audit.CheckpointEntries),
+	}
+	return a.keeper.compare(ctx)
+}
+
+func (a *App) openBus(ctx context.Context) (err error) {
+	topics := embedded.DefaultTopics()
+	topics[bus.TopicFindings] = embedded.Topic{Partitions: a.cfg.Bus.Partitions, MaxBacklog: int64(a.cfg.Bus.MaxBacklog), Retain: a.cfg.Bus.FindingsRetention}
+	topics[bus.TopicEvents] = embedded.Topic{Partitions: a.cfg.Bus.Partitions, Retain: a.cfg.Bus.EventsRetention}
+	a.bus, err = embedded.New(ctx, a.st, embedded.Options{Topics: topics, Log: a.log, Registry: a.reg})
+	if err == nil {
+		a.onStop("bus", func(context.Context) error { return a.bus.Close() })
+	}
+	return err
+}
+
+func (a *App) openConnectors(context.Context) error {
+	a.findings = &findings{st: a.st, bus: a.bus, waiters: newWaiters()}
+	a.client = safehttp.New(safehttp.Options{Allow: a.cfg.Relay.AllowNetworks, Timeout: a.cfg.Relay.Timeout})
+	entries := make([]connectors.Entry, len(a.cfg.Connectors))
+	for i, c := range a.cfg.Connectors {
+		var common struct {
+			connectors.Common `yaml:",inline"`
+			Rest              map[string]any `yaml:",inline"`
+		}
+		common.Name, common.Kind = c.Name, c.Kind
+		entries[i] = connectors.Entry{Common: common.Common, Config: c.Raw.Decode}
+	}
+	fleet, err := connectors.Open(connectors.FleetConfig{
+		Kinds: list.Kinds(), Entries: entries, Store: &cursors{st: a.st, findings: a.findings}, Client: a.client.HTTP(), Log: a.log,
+		Metrics: connectors.NewMetrics(a.reg),
+	})
+	if err != nil {
+		return err
+	}
+	a.fleet = fleet
+	a.onStop("connectors", func(context.Context) error { return fleet.Close() })
+	return nil
+}
+
+func (a *App) openPipeline(ctx context.Context) error {
+	catalogue, err := actions(a.fleet, hub.DefaultTenant)
+	if err != nil {
+		return err
+	}
+	books, problems := playbook.Load(catalogue, a.cfg.Playbooks.Paths...)
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	set, err := playbook.NewSet(books, catalogue, func(p *playbook.Playbook, ev *hub.Event, err error) {
+		a.log.Warn("condition of a playbook failed; it did not run", "playbook", p.Name, "event", ev.ID, "error", err)
+	})
+	if err != nil {
+		return err
+	}
+	a.rules = &ruler{st: a.st, log: a.log, profiles: profiles(&a.cfg.Dedup), playbooks: set}
+	for _, c := range a.fleet.List(hub.DefaultTenant) {
+		a.rules.connectors = append(a.rules.connectors, connectorEndpoint(hub.DefaultTenant, c.Name))
+	}
+	rules, err := a.rules.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.openElastic(a.rules.all()); err != nil {
+		return err
+	}
+	a.queue = newQueue(a.st, a.rules, a.log)
+	a.pipeline = pipelines.New(pipelines.Options{
+		Store: pipelineStore{a.st, a.bus}, Source: a.cfg.Server.BaseURL(), PublishEvents: len(a.elastic) > 0,
+		Wake: a.queue.wake, Triaged: a.findings.waiters.tell, Log: a.log, Registry: a.reg,
+	}, rules)
+	a.rules.pipeline, a.findings.pipeline = a.pipeline, a.pipeline
+	return nil
+}
+
+// profiles gives the configured rules of deduplication.
+func profiles(c *configs.Dedup) dedup.Profiles {
+	window := hub.Duration(c.ReopenWindow)
+	out := dedup.Profiles{Default: dedup.Profile{ReopenWindow: &window}, Sources: map[string]dedup.Profile{}}
+	for source, p := range c.Profiles {
+		own := dedup.Profile{Discriminators: p.Discriminators, SharedAsset: p.SharedAsset, Volatile: p.Volatile}
+		if p.ReopenWindow != nil {
+			w := hub.Duration(*p.ReopenWindow)
+			own.ReopenWindow = &w
+		}
+		out.Sources[source] = own
+	}
+	return out
+}
+
+func (a *App) openAPI(context.Context) error {
+	src := &sources{fleet: a.fleet, st: a.st}
+	a.findings.ingest = src.receive
+	hooks := &webhooks{
+		st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), wake: a.queue.wake, check: a.client.Check,
+		newSecret: sign.NewSecret, checkSecret: func(text string) error { _, err := sign.ParseSecret(text); return err },
+		send: a.targets[hub.KindWebhook].Send,
+	}
+	h := &health{st: a.st, region: "local", lag: func() int64 { n, _ := a.bus.Lag(bus.TopicFindings, triageGroup); return n }}
+	h.checks = map[string]func() error{"bus": func() error { _, err := a.bus.Lag(bus.TopicFindings, triageGroup); return err }}
+	a.server = api.New(api.Deps{
+		Access: newKeys(a.st), Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
+		Deliveries: &deliveries{st: a.st, wake: a.queue.wake},
+		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return ReadCheckpoints(a.cfg.CheckpointFile()) }},
+		Connectors: src, Health: h, Version: a.opts.Version, PublicURL: a.cfg.Server.BaseURL(), BodyLimit: int64(a.cfg.Server.BodyLimit),
+		Plan: string(a.cfg.Limits.Plan), IngestPlan: string(a.cfg.Limits.IngestPlan), Gatherer: a.reg, Registry: a.reg, Log: a.log,
+	})
+	return nil
+}
+
+// triageGroup is the consumer group of triage on the topic of findings.
+const triageGroup = "triage"
+
+// Start sets the hub going. It returns when it takes requests; what fails later
+// comes out of [App.Failed].
+func (a *App) Start(ctx context.Context) (err error) {
+	a.spawn("checkpoints", a.keeper.run) // first, so that it sees the end of all others
+	if err := a.startRouter(); err != nil {
+		return err
+	}
+	a.spawn("waiting runs", a.pipeline.RunWaiting)
+	a.spawn("relay", func(ctx context.Context) { a.worker.Run(ctx) })
+	a.spawn("cleaning", a.clean)
+	if a.listener, err = net.Listen("tcp", a.cfg.Server.Listen); err != nil {
+		return fmt.Errorf("%w; choose another address with --listen", err)
+	}
+	a.running.Go(func() {
+		if err := a.server.Serve(a.listener); err != nil {
+			a.fail(fmt.Errorf("serve HTTP: %w", err))
+		}
+	})
+	a.onStop("HTTP", a.server.Shutdown)
+	a.spawn("connectors", a.fleet.Run)
+	return nil
+}
+
+// spawn runs f until Stop, which waits for it.
+func (a *App) spawn(name string, f func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	a.running.Go(func() {
+		defer close(done)
+		f(ctx)
+	})
+	a.onStop(name, func(ctx context.Context) error {
+		cancel()
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// startRouter binds the stages to the topics.
+func (a *App) startRouter() error {
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, watermill.NewSlogLogger(quiet(a.log)))
+	if err != nil {
+		return err
+	}
+	a.triage = bus.NewBatcher(bus.BatcherOptions{MaxSize: triageBatch}, a.pipeline.Triage)
+	sub := a.bus.Subscriber(embedded.Group{Name: triageGroup, Window: a.cfg.Bus.Window, Coalesce: true})
+	handle := func(b *bus.Batcher) message.NoPublishHandlerFunc { return b.Handle }
+	router.AddConsumerHandler("triage", bus.TopicFindings, sub, handle(a.triage)).AddMiddleware(bus.Report)
+	for _, s := range a.elastic {
+		sub := a.bus.Subscriber(embedded.Group{Name: s.group, Window: elasticWindow, Coalesce: true})
+		router.AddConsumerHandler(s.group, bus.TopicEvents, sub, handle(s.batcher)).AddMiddleware(bus.Report)
+	}
+	a.spawn("router", func(ctx context.Context) {
+		if err := router.Run(ctx); err != nil {
+			a.fail(fmt.Errorf("message router: %w", err))
+		}
+	})
+	a.onStop("stages", func(context.Context) error {
+		err := router.Close()
+		a.triage.Close()
+		for _, s := range a.elastic {
+			s.batcher.Close()
+		}
+		return err
+	})
+	<-router.Running()
+	return nil
+}
+
+// triageBatch is how many findings are triaged in one transaction, at most.
+const triageBatch = 256
+
+// quiet leaves the router's own messages out below a warning: they tell of steps,
+// not of changes of state.
+func quiet(log *slog.Logger) *slog.Logger {
+	return slog.New(levelHandler{log.Handler(), slog.LevelWarn})
+}
+
+type levelHandler struct {
+	slog.Handler
+	least slog.Level
+}
+
+// Enabled leaves out what is less than the least level.
+func (h levelHandler) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.least && h.Handler.Enabled(ctx, l)
+}
+
+// clean removes what is past its time, until ctx ends.
+func (a *App) clean(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Minute)
+	defer tick.Stop()
+	for {
+		err := a.st.Do(ctx, func(tx *store.Tx) error { return tx.ForgetIdempotent(time.Now().Add(-idempotencyWindow)) })
+		if err != nil && ctx.Err() == nil {
+			a.log.Warn("cleaning failed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *App) fail(err error) {
+	select {
+	case a.failed <- err:
+	default:
+	}
+}
+
+// Failed tells of a part that ended by itself.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Addr is the address that the hub serves on, after Start.
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// Stop ends the hub in reverse order, within the time that ctx gives. It can be
+// called after a New or Start that failed half way, and more than once.
+func (a *App) Stop(ctx context.Context) error {
+	var errs []error
+	for len(a.cleanups) > 0 {
+		c := a.cleanups[len(a.cleanups)-1]
+		a.cleanups = a.cleanups[:len(a.cleanups)-1]
+		if err := c.undo(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", c.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,89 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/store"
+	"github.com/tocsin/tocsin/pipelines"
+	"github.com/tocsin/tocsin/pipelines/dedup"
+	"github.com/tocsin/tocsin/pipelines/playbook"
+	"github.com/tocsin/tocsin/pipelines/route"
+)
+
+// A ruler keeps the rules that triage works by in step with what is stored and
+// configured.
+type ruler struct {
+	st         *store.Store
+	log        *slog.Logger
+	profiles   dedup.Profiles
+	playbooks  *playbook.Set
+	connectors []*hub.Endpoint // stand for the connectors' actions
+
+	mu       sync.Mutex // one reload at a time, so that an older one cannot win
+	pipeline *pipelines.Pipeline
+
+	known sync.RWMutex // guards byID
+	byID  map[hub.EndpointID]*hub.Endpoint
+}
+
+// load reads the endpoints and makes rules of them.
+func (u *ruler) load(ctx context.Context) (*pipelines.Rules, error) {
+	var all []*hub.Endpoint
+	err := u.st.View(ctx, func(r *store.Reader) (err error) {
+		all, err = r.Endpoints("")
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	table, err := route.New(all, func(e *hub.Endpoint, ev *hub.Event, err error) {
+		u.log.Warn("filter failed; the endpoint does not get the event", "endpoint", e.ID, "event", ev.ID, "error", err)
+	})
+	if err != nil { // one endpoint with an expression that was valid once must not stop the others
+		u.log.Error("some endpoints get no events", "error", err)
+	}
+	rules := &pipelines.Rules{Profiles: u.profiles, Playbooks: u.playbooks, Routes: table, Endpoints: map[string]*hub.Endpoint{}}
+	byID := map[hub.EndpointID]*hub.Endpoint{}
+	for _, e := range append(all, u.connectors...) {
+		byID[e.ID] = e
+		if e.Name != "" {
+			rules.Endpoints[string(e.Tenant)+"/"+e.Name] = e
+		}
+	}
+	u.known.Lock()
+	u.byID = byID
+	u.known.Unlock()
+	return rules, nil
+}
+
+// reload puts changed endpoints into force; it returns when they are.
+func (u *ruler) reload(ctx context.Context) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	rules, err := u.load(context.WithoutCancel(ctx))
+	if err != nil {
+		return fmt.Errorf("read endpoints: %w", err)
+	}
+	u.pipeline.SetRules(rules)
+	return nil
+}
+
+// endpoint gives an endpoint by its id, nil if there is none.
+func (u *ruler) endpoint(id hub.EndpointID) *hub.Endpoint {
+	u.known.RLock()
+	defer u.known.RUnlock()
+	return u.byID[id]
+}
+
+// all gives every endpoint.
+func (u *ruler) all() []*hub.Endpoint {
+	u.known.RLock()
+	defer u.known.RUnlock()
+	return slices.Collect(maps.Values(u.byID))
+}
