@@ -316,3 +316,40 @@ func TestPeopleActOnAlerts(t *testing.T) {
 		t.Errorf("a higher severity left the alert %s with %d new deliveries", a.Status, len(h.deliveries())-sent)
 	}
 }
+
+const page = `
+name: page
+on: [alert.created]
+when: alert.severity == "high"
+steps:
+  - id: tag
+    uses: webhook.send
+    with: {webhook: soar-webhook}
+`
+
+// BenchmarkTriage is one new problem an iteration, in windows of 256, with one
+// playbook and the deliveries of one subscription and one step.
+func BenchmarkTriage(b *testing.B) {
+	h := newHarness(b, page)
+	i := 0
+	for b.Loop() {
+		if i%256 == 0 {
+			b.StopTimer()
+			var msgs []*message.Message
+			for j := range 256 {
+				f := finding(fmt.Sprintf("web-%d", i+j), "high", h.now)
+				f.Title, f.SourceID = "SQL injection in the login form", fmt.Sprint(i+j)
+				f.Payload = []byte(`{"parameter":"user","evidence":"' OR 1=1 --","request":{"method":"POST","path":"/login"}}`)
+				doc, _ := json.Marshal(f)
+				msgs = append(msgs, bus.NewMessage(string(f.ID), "default", dedup.Fingerprint(dedup.Profile{}, f).String(), doc))
+			}
+			b.StartTimer()
+			for _, err := range h.p.Triage(b.Context(), msgs) {
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		i++
+	}
+}
