@@ -10,23 +10,29 @@ import (
 	"github.com/tocsin/tocsin/pipelines/dedup"
 )
 
-// event makes the event that tells of a decision about a.
-func (u *unit) event(a *hub.Alert, d *dedup.Decision, c cause) (*hub.Event, []byte) {
+// event makes the event that tells of a decision about the alert of s. The
+// alert's own encoding is kept for when the alert is stored.
+func (u *unit) event(s *slot, d *dedup.Decision, c cause) (*hub.Event, []byte) {
 	ev := &hub.Event{
 		SpecVersion: "1.0", ID: hub.EventID(ident.New(hub.PrefixEvent)), Source: u.p.opts.Source, Type: d.Event,
-		Subject: string(a.ID), Time: u.now, Timestamp: u.now, Tenant: a.Tenant, Sequence: u.tx.NextSequence(),
-		Data: hub.EventData{Alert: a, Changes: d.Changes, Reason: d.Reason, Actor: c.by.Name(), Findings: c.findings, Depth: c.depth},
+		Subject: string(s.alert.ID), Time: u.now, Timestamp: u.now, Tenant: s.alert.Tenant, Sequence: u.tx.NextSequence(),
+		Data: hub.EventData{Alert: s.alert, Changes: d.Changes, Reason: d.Reason, Actor: c.by.Name(), Findings: c.findings, Depth: c.depth},
 	}
-	return ev, encode(ev)
-}
-
-// encode gives the bytes of an event that are stored, signed and sent.
-func encode(ev *hub.Event) []byte {
-	body, err := json.Marshal(ev)
+	s.doc = encode(s.alert)
+	body, err := ev.AppendJSON(make([]byte, 0, len(s.doc)+512), s.doc)
 	if err != nil {
 		panic(fmt.Sprintf("pipelines: encode an event: %v", err)) // the type is ours
 	}
-	return body
+	return ev, body
+}
+
+// encode gives the stored form of an alert.
+func encode(a *hub.Alert) []byte {
+	doc, err := json.Marshal(a)
+	if err != nil {
+		panic(fmt.Sprintf("pipelines: encode an alert: %v", err)) // the type is ours
+	}
+	return doc
 }
 
 // publish stores the event and puts it on the bus.

@@ -45,7 +45,8 @@ type Tx interface {
 	AddFinding(f *hub.Finding, t hub.Triage, doc []byte)
 	AddSighting(t hub.TenantID, origin string, key [16]byte, at int64) error
 	PutIdentity(id hub.Identity, fresh bool) error
-	PutAlert(a, old *hub.Alert) error
+	// PutAlert stores a, whose encoding is doc, in place of old (nil: none).
+	PutAlert(a, old *hub.Alert, doc []byte) error
 	AddChange(hub.TenantID, *hub.Change)
 	NextSequence() int64
 	AddEvent(hub.EventRecord)

@@ -34,6 +34,7 @@ type slot struct {
 
 	alert  *hub.Alert // as it is now; nil if there is none
 	stored *hub.Alert // as the database has it; nil if it does not
+	doc    []byte     // the encoding of alert; nil if it is not known
 
 	// Repeats of an open problem that wait to become one change; see unit.settle.
 	pending  *dedup.Decision
@@ -96,7 +97,7 @@ func (u *unit) change(s *slot, d *dedup.Decision, c cause) error {
 	if d.Event == "" {
 		return nil
 	}
-	ev, body := u.event(s.alert, d, c)
+	ev, body := u.event(s, d, c)
 	if err := u.publish(ev, body); err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (u *unit) replace(s *slot, a *hub.Alert) error {
 		}
 		s.stored = nil
 	}
-	s.alert = a
+	s.alert, s.doc = a, nil
 	return nil
 }
 
@@ -207,7 +208,10 @@ func (u *unit) storeAlert(s *slot) error {
 	if s.alert == nil || s.alert == s.stored {
 		return nil
 	}
-	if err := u.tx.PutAlert(s.alert, s.stored); err != nil {
+	if s.doc == nil {
+		s.doc = encode(s.alert)
+	}
+	if err := u.tx.PutAlert(s.alert, s.stored, s.doc); err != nil {
 		return err
 	}
 	s.stored = s.alert

@@ -112,10 +112,10 @@ var alertsTable = &table{"alerts", []string{
 	"account", "assignee", "risk", "created_at", "updated_at", "doc",
 }}
 
-// PutAlert stores an alert. old is the one it replaces, nil for a new one.
-func (tx *Tx) PutAlert(a, old *hub.Alert) error {
+// PutAlert stores an alert, whose JSON form is doc. old is the one it replaces,
+// nil for a new one.
+func (tx *Tx) PutAlert(a, old *hub.Alert, doc []byte) error {
 	changed := tx.counter("alerts.changed", 1)
-	doc := encode(a)
 	if old == nil {
 		tx.appendRow(alertsTable, string(a.Tenant), string(a.ID), changed, a.Version, string(a.Status), string(a.Severity),
 			a.Type, a.Source, a.AssetID, a.Account(), a.Assignee, a.RiskScore, hub.Micros(a.CreatedAt), hub.Micros(a.UpdatedAt), doc)
