@@ -1,0 +1,337 @@
+package dedup
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tocsin/tocsin/hub"
+)
+
+// Bounds of what an identity remembers.
+const (
+	keepRecent  = 32 // observations; beyond them repeats are thinned out
+	keepChanges = 64 // observations, thinned out or not
+	keepSources = 64 // by name; further ones share the name ""
+
+	keepEvidence = 16
+	keepAssets   = 8
+	keepLabels   = 64 // names of labels that people set
+	flapSpan     = 20 // observations that flapping is judged by
+)
+
+// State is what is remembered of one identity beside its alert: the newest
+// observations, the sum of older ones, and what people did and were told. The
+// zero value is an identity that was never seen.
+//
+// A State is a value: no function of this package changes one it was given.
+type State struct {
+	sources []source
+	history []observation // in order
+	base    life          // what came before history
+	horizon moment        // the newest that base holds; zero if it holds nothing
+	began   moment        // of the alert, if it is not the identity's first: what is older belongs to one before
+
+	early int64 // findings counted before there was an alert
+	lives int64 // generations that dismissals added
+
+	assets   []uint64 // shown so far, the newest last
+	evidence []uint64
+
+	told told
+
+	held       int64 // changes that nobody was told of yet
+	due        int64 // when they are to be told, by our clock
+	summarized int64 // when people were last told of flapping
+	quiet      int64 // nobody is told of anything before, or untilChange; 0 if not suppressed
+
+	calmed   uint8    // severity that was acknowledged, dismissed or suppressed, by rank
+	override uint8    // severity set by hand, by rank; 0 if none
+	overrode uint8    // what the sources said then
+	labels   []string // names of labels set by hand, sorted
+}
+
+// A source is one that reported the problem.
+type source struct {
+	name string
+	// What base holds of it.
+	support
+	newest moment
+}
+
+// A moment is the place of an observation in the order. The source's name is
+// the last part of the order; see State.before.
+type moment struct {
+	at       int64 // event time in microseconds
+	sequence int64
+	sum      uint32
+}
+
+// An observation is one finding, or something done by hand, in the history.
+type observation struct {
+	moment
+	kind   kind
+	source uint8 // index into State.sources; byHand for what people do
+	sev    uint8
+}
+
+// byHand stands for the source of what people do.
+const byHand = math.MaxUint8
+
+type kind uint8
+
+const (
+	kindOpen kind = iota
+	kindClose
+	kindHandClose // closes what all sources reported before
+	kindHandOpen  // takes that back
+)
+
+// untilChange in State.quiet means until the finding changes.
+const untilChange = math.MaxInt64
+
+// told is what the outside was last told of the alert.
+type told struct {
+	status status
+	sev    uint8
+	gen    int64
+}
+
+// A status is an alert's status in one byte; 0 is none.
+type status uint8
+
+const (
+	unknown status = iota
+	open
+	investigating
+	resolved
+	dismissed
+)
+
+func statusOf(s hub.AlertStatus) status {
+	switch s {
+	case hub.AlertOpen:
+		return open
+	case hub.AlertInvestigating:
+		return investigating
+	case hub.AlertResolved:
+		return resolved
+	case hub.AlertDismissed:
+		return dismissed
+	}
+	return unknown
+}
+
+func (s status) text() hub.AlertStatus {
+	return [...]hub.AlertStatus{"", hub.AlertOpen, hub.AlertInvestigating, hub.AlertResolved, hub.AlertDismissed}[s]
+}
+
+func (s status) closed() bool { return s == resolved || s == dismissed }
+
+// severity is the inverse of [hub.Severity.Rank].
+func severity(rank uint8) hub.Severity {
+	if rank < 1 || int(rank) > len(hub.Severities) {
+		return ""
+	}
+	return hub.Severities[len(hub.Severities)-int(rank)]
+}
+
+// clone gives a copy that may be changed.
+func (s *State) clone() State {
+	c := *s
+	c.sources = slices.Clone(s.sources)
+	c.history = append(make([]observation, 0, len(s.history)+1), s.history...)
+	c.assets, c.evidence, c.labels = slices.Clone(s.assets), slices.Clone(s.evidence), slices.Clone(s.labels)
+	return c
+}
+
+func (s *State) isZero() bool { return len(s.sources) == 0 && len(s.history) == 0 && s.base == life{} }
+
+// observe makes an observation of a finding. note tells that its time was clamped.
+func (s *State) observe(p *Profile, f *hub.Finding, now time.Time) (o observation, c content, note string) {
+	c = contentOf(p, f)
+	at, note := eventTime(f, now)
+	o = observation{source: s.intern(f.Source), sev: uint8(f.Severity.Rank())}
+	o.at, o.sequence = hub.Micros(at), f.SourceSequence
+	o.sum = uint32(c.sum[0]) | uint32(c.sum[1])<<8 | uint32(c.sum[2])<<16 | uint32(c.sum[3])<<24
+	if f.Status == hub.FindingResolved {
+		o.kind = kindClose
+	}
+	return o, c, note
+}
+
+// eventTime gives the finding's time, clamped where the source's clock is ahead.
+func eventTime(f *hub.Finding, now time.Time) (time.Time, string) {
+	at := f.ObservedAt
+	if at.IsZero() {
+		at = f.ReceivedAt
+	}
+	if ahead := at.Sub(now); ahead > maxSkew {
+		return hub.Truncate(now), "observed_at lies " + ahead.Round(time.Second).String() + " in the future; taken as now"
+	}
+	return hub.Truncate(at), ""
+}
+
+// intern gives the index of a source.
+func (s *State) intern(name string) uint8 {
+	for i := range s.sources {
+		if s.sources[i].name == name {
+			return uint8(i)
+		}
+	}
+	if len(s.sources) == keepSources {
+		return s.intern("")
+	}
+	if len(s.sources) == keepSources-1 {
+		name = "" // the last one is shared
+	}
+	s.sources = append(s.sources, source{name: name})
+	return uint8(len(s.sources) - 1)
+}
+
+// compare is the order of moments, without their sources.
+func (m moment) compare(n moment) int {
+	return cmp.Or(cmp.Compare(m.at, n.at), cmp.Compare(m.sequence, n.sequence), cmp.Compare(m.sum, n.sum))
+}
+
+// before tells whether a comes before b. What people do comes after what
+// sources observed at the same moment.
+func (s *State) before(a, b *observation) bool {
+	if c := a.compare(b.moment); c != 0 || a.source == b.source {
+		return c < 0
+	}
+	if a.source == byHand || b.source == byHand {
+		return b.source == byHand
+	}
+	return strings.Compare(s.sources[a.source].name, s.sources[b.source].name) < 0
+}
+
+// newest gives the newest moment known of a source, and whether there is one.
+func (s *State) newest(src uint8) (moment, bool) {
+	for i := len(s.history) - 1; i >= 0; i-- {
+		if s.history[i].source == src {
+			return s.history[i].moment, true
+		}
+	}
+	return s.sources[src].newest, s.sources[src].state != silent
+}
+
+// last gives the newest moment known at all.
+func (s *State) last() moment {
+	if n := len(s.history); n > 0 {
+		return s.history[n-1].moment
+	}
+	return s.horizon
+}
+
+// newestOpen tells whether no open observation is newer than o.
+func (s *State) newestOpen(o *observation) bool {
+	for i := len(s.history) - 1; i >= 0; i-- {
+		if h := &s.history[i]; h.kind == kindOpen {
+			return !s.before(o, h)
+		}
+	}
+	return o.compare(s.horizon) > 0
+}
+
+// insert puts o in its place. What belongs before the horizon goes into the sum,
+// where it matters only if it is the newest of its source.
+func (s *State) insert(o observation, ownNewest bool) {
+	if s.horizon != (moment{}) && o.compare(s.horizon) <= 0 {
+		if ownNewest {
+			s.sum(o)
+		}
+		return
+	}
+	i := len(s.history)
+	for i > 0 && s.before(&o, &s.history[i-1]) {
+		i--
+	}
+	s.history = slices.Insert(s.history, i, o)
+}
+
+// sum adds o to what base holds.
+func (s *State) sum(o observation) {
+	sup := s.supports()
+	s.base.apply(sup.list(), o)
+	for i := range s.sources {
+		s.sources[i].support = sup.all[i]
+	}
+	if o.source != byHand {
+		s.sources[o.source].newest = o.moment
+	}
+	if o.compare(s.horizon) > 0 {
+		s.horizon = o.moment
+	}
+}
+
+// thin keeps the history within its bounds.
+func (s *State) thin() {
+	for len(s.history) > keepRecent {
+		if i := s.repeat(); i >= 0 {
+			s.history = slices.Delete(s.history, i, i+1)
+			continue
+		}
+		if len(s.history) <= keepChanges {
+			return
+		}
+		oldest := s.history[0]
+		s.history = slices.Delete(s.history, 0, 1)
+		s.sum(oldest)
+	}
+}
+
+// repeat gives the oldest observation that says what its source's neighbours in
+// time say, outside of what flapping is judged by; -1 if there is none.
+func (s *State) repeat() int {
+	for i := 1; i < len(s.history)-flapSpan; i++ {
+		o := &s.history[i]
+		if o.source != byHand && s.neighbour(i, -1).says(o) && s.neighbour(i, 1).says(o) {
+			return i
+		}
+	}
+	return -1
+}
+
+// neighbour gives the nearest observation of the same source in a direction, nil
+// if something done by hand lies between or there is none.
+func (s *State) neighbour(i, step int) *observation {
+	src := s.history[i].source
+	for i += step; i >= 0 && i < len(s.history); i += step {
+		switch s.history[i].source {
+		case src:
+			return &s.history[i]
+		case byHand:
+			return nil
+		}
+	}
+	return nil
+}
+
+func (o *observation) says(p *observation) bool {
+	return o != nil && o.kind == p.kind && o.sev == p.sev
+}
+
+// learn remembers an asset and a piece of evidence, and tells which is new.
+func (s *State) learn(c content) (newAsset, newEvidence bool) {
+	s.assets, newAsset = remember(s.assets, c.asset, keepAssets)
+	s.evidence, newEvidence = remember(s.evidence, c.evidence, keepEvidence)
+	return newAsset, newEvidence
+}
+
+// remember moves v to the end of the list, which keeps its newest n, and tells
+// whether it is news to a list that knows something.
+func remember(list []uint64, v uint64, n int) ([]uint64, bool) {
+	if len(list) > 0 && list[len(list)-1] == v {
+		return list, false
+	}
+	if i := slices.Index(list, v); i >= 0 {
+		return append(slices.Delete(list, i, i+1), v), false
+	}
+	if len(list) == n {
+		list = slices.Delete(list, 0, 1)
+	}
+	return append(list, v), len(list) > 0
+}
