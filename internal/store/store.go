@@ -38,8 +38,6 @@ const (
 	// queueLength is how many callers may wait for the writer; further ones are
 	// refused at once with a Transient error.
 	queueLength = 8192
-	// probeEvery is how often a broken store is tried again.
-	probeEvery = 250 * time.Millisecond
 	// retryAfter is what callers are told while the store is broken or full.
 	retryAfter = 2 * time.Second
 )
@@ -59,6 +57,8 @@ type Options struct {
 	Sealer Sealer
 	// Log takes changes of the store's health.
 	Log *slog.Logger
+	// ProbeEvery is how often a broken store is tried again; 0 is 250 ms.
+	ProbeEvery time.Duration
 }
 
 // A Store is the open database. Its methods may be called by any number of
@@ -119,13 +119,16 @@ func Open(ctx context.Context, engine driver.Engine, opts Options) (*Store, erro
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	if opts.ProbeEvery == 0 {
+		opts.ProbeEvery = 250 * time.Millisecond
+	}
 	s := &Store{
 		engine: engine, sealer: opts.Sealer, log: opts.Log,
 		queue: make(chan *request, queueLength), quit: make(chan struct{}), stopped: make(chan struct{}),
 		inserts: map[insertKey]string{},
 	}
 	s.close = sync.OnceValue(s.shut)
-	s.done.Go(s.run)
+	s.done.Go(func() { s.run(opts.ProbeEvery) })
 	if err := s.Do(ctx, func(*Tx) error { return nil }); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -143,6 +146,9 @@ func (s *Store) shut() error {
 
 // Stats gives the writer's counters.
 func (s *Store) Stats() *Stats { return &s.stats }
+
+// Waiting tells how many callers wait for the writer.
+func (s *Store) Waiting() int { return len(s.queue) }
 
 // Health gives the error that keeps the store from taking writes, or nil.
 func (s *Store) Health() error {
@@ -214,7 +220,7 @@ func unavailable(err error) error {
 	}
 }
 
-func (s *Store) run() {
+func (s *Store) run(probeEvery time.Duration) {
 	defer close(s.stopped)
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()

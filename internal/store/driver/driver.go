@@ -5,7 +5,8 @@
 // It knows no domain: SQL text and values go in, rows come out. internal/store
 // holds the SQL, which is the same for every engine: parameters are $1…$n, times
 // are integers of microseconds, documents are bytes. Values are nil, int64,
-// float64, string and []byte, in both directions.
+// float64, string and []byte, in both directions; going in also int, bool (0 or
+// 1) and *float64 (nil is NULL). internal/store/drivertest checks an engine.
 package driver
 
 import (
