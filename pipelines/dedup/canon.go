@@ -36,12 +36,19 @@ const maxDepth = 256
 func appendString[T string | []byte](b []byte, s T) []byte {
 	b = append(b, tagString)
 	if isASCII(s) {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		return append(b, s...)
+		return appendText(b, s)
 	}
-	n := norm.NFC.Bytes([]byte(s))
-	b = binary.AppendUvarint(b, uint64(len(n)))
-	return append(b, n...)
+	return appendText(b, norm.NFC.Bytes([]byte(s)))
+}
+
+// appendText appends s with its length.
+func appendText[T string | []byte](b []byte, s T) []byte {
+	if len(s) < 0x80 {
+		b = append(b, byte(len(s)))
+	} else {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+	}
+	return append(b, s...)
 }
 
 func isASCII[T string | []byte](s T) bool {
@@ -96,6 +103,7 @@ type canon struct {
 	profile *Profile // nil: nothing is left out and every list is ordered
 	path    []byte   // JSON pointer to the value at hand; only kept for a profile with pointers
 	skip    bool     // leave volatile members out
+	spare   []byte   // for sorting
 }
 
 // appendJSON appends the JSON value v.
@@ -154,12 +162,13 @@ func (c *canon) text(src []byte) ([]byte, bool) {
 	if n == 0 {
 		return nil, false
 	}
-	s := src[1 : n-1]
-	if !plain {
-		var err error
-		if s, err = jsontext.AppendUnquote(nil, src[:n]); err != nil {
-			return nil, false
-		}
+	if plain {
+		c.dst = appendText(append(c.dst, tagString), src[1:n-1])
+		return src[n:], true
+	}
+	s, err := jsontext.AppendUnquote(nil, src[:n])
+	if err != nil {
+		return nil, false
 	}
 	c.dst = appendString(c.dst, s)
 	return src[n:], true
@@ -276,26 +285,38 @@ func (c *canon) volatile(name []byte, depth int) bool {
 // sort orders the parts of dst that begin at starts, the last of which ends
 // where dst does.
 func (c *canon) sort(starts []int) {
-	part := func(i int) []byte {
-		if i+1 < len(starts) {
-			return c.dst[starts[i]:starts[i+1]]
-		}
-		return c.dst[starts[i]:]
+	if len(starts) < 2 {
+		return
 	}
-	sorted := true
-	for i := 1; sorted && i < len(starts); i++ {
-		sorted = bytes.Compare(part(i-1), part(i)) <= 0
+	var few [32]span
+	parts, sorted := few[:0], true
+	for i, start := range starts {
+		end := len(c.dst)
+		if i+1 < len(starts) {
+			end = starts[i+1]
+		}
+		parts = append(parts, span{start, end})
+		sorted = sorted && (i == 0 || c.compare(parts[i-1], parts[i]) <= 0)
 	}
 	if sorted {
 		return
 	}
-	parts := make([][]byte, len(starts))
-	for i := range starts {
-		parts[i] = part(i)
+	slices.SortFunc(parts, c.compare)
+	if c.spare == nil {
+		c.spare = make([]byte, 0, cap(c.dst))
 	}
-	slices.SortFunc(parts, bytes.Compare)
-	all := slices.Concat(parts...)
-	copy(c.dst[starts[0]:], all)
+	c.spare = c.spare[:0]
+	for _, p := range parts {
+		c.spare = append(c.spare, c.dst[p.start:p.end]...)
+	}
+	copy(c.dst[starts[0]:], c.spare)
+}
+
+// A span is a part of dst.
+type span struct{ start, end int }
+
+func (c *canon) compare(a, b span) int {
+	return bytes.Compare(c.dst[a.start:a.end], c.dst[b.start:b.end])
 }
 
 // appendToken appends a name to a JSON pointer.

@@ -74,10 +74,6 @@ func (l *life) append(b []byte) []byte {
 	return binary.AppendUvarint(b, uint64(l.changes))
 }
 
-func appendText(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
 func appendHashes(b []byte, list []uint64) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	for _, v := range list {

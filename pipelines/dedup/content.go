@@ -20,9 +20,9 @@ type content struct {
 func ContentHash(p Profile, f *hub.Finding) [16]byte { return contentOf(&p, f).sum }
 
 func contentOf(p *Profile, f *hub.Finding) content {
-	var space [1536]byte
-	evidence := evidenceOf(space[:0], p, f)
-	b := append(space[:0], "tocsin content 1"...)
+	space := make([]byte, 0, 256+len(f.Payload)+len(f.Payload)/2)
+	evidence := evidenceOf(space, p, f)
+	b := append(space, "tocsin content 1"...)
 	b = appendField(b, 'y', f.Type)
 	b = appendField(b, 'a', f.AssetID)
 	b = appendField(b, 'x', string(f.Severity))

@@ -80,8 +80,8 @@ func appendDiscriminator(b []byte, p *Profile, f *hub.Finding, pointer string) [
 // source_id, observed_at where the sender gave it, and content. What the hub
 // adds (ID, ReceivedAt) is not in it.
 func DeliveryKey(f *hub.Finding) [16]byte {
-	var space [1536]byte
-	b := append(space[:0], "tocsin delivery 1"...)
+	b := make([]byte, 0, 512+len(f.Title)+len(f.Description)+len(f.Payload)+len(f.Payload)/2)
+	b = append(b, "tocsin delivery 1"...)
 	b = appendField(b, 't', string(f.Tenant))
 	b = appendField(b, 's', f.Source)
 	b = appendField(b, 'i', f.SourceID)

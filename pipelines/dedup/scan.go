@@ -25,14 +25,15 @@ func skipSpace(b []byte) []byte {
 func stringLen(b []byte) (n int, plain bool) {
 	plain = true
 	for i := 1; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == '"':
+		c := b[i]
+		if c == '"' {
 			return i + 1, plain
-		case c == '\\':
+		}
+		if c >= utf8.RuneSelf { // may be invalid UTF-8
+			plain = false
+		} else if c == '\\' {
 			plain = false
 			i++
-		case c >= utf8.RuneSelf:
-			plain = false // may be invalid UTF-8
 		}
 	}
 	return 0, false

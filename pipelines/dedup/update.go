@@ -103,20 +103,22 @@ func (t *turn) late(d *Decision) {
 // merge counts a finding that keeps the alert as open as it was, or ends an
 // acknowledgement or a dismissal.
 func (t *turn) merge(d *Decision) {
-	a, why := d.Alert, t.ending(d.Alert)
-	quiet := t.state.quiet == untilChange
-	calm := quiet || a.Status == hub.AlertInvestigating || a.Status == hub.AlertDismissed
-	if calm && why != "" {
+	a, why := d.Alert, ""
+	calm := t.state.quiet == untilChange || a.Status == hub.AlertInvestigating || a.Status == hub.AlertDismissed
+	if calm {
+		why = t.ending(a)
+	}
+	if why != "" {
 		t.state.unquiet()
 	}
 	switch {
-	case calm && why != "" && a.Status == hub.AlertDismissed:
+	case why != "" && a.Status == hub.AlertDismissed:
 		t.state.lives++
 		a.Generation++
 		a.Status = hub.AlertOpen
 		d.Outcome, d.Action, d.Event, d.Notify = hub.OutcomeReopened, ActionReopened, hub.AlertReopened, true
 		d.Reason = "dismissal ended: " + why
-	case calm && why != "":
+	case why != "":
 		d.Action, d.Event, d.Notify = ActionUpdated, hub.AlertUpdated, true
 		if d.Reason = "suppression ended: " + why; a.Status == hub.AlertInvestigating {
 			d.Reason = "acknowledgement ended: " + why
@@ -124,11 +126,11 @@ func (t *turn) merge(d *Decision) {
 		a.Status, a.AcknowledgedAt, a.AcknowledgedBy = hub.AlertOpen, time.Time{}, ""
 	case a.Status == hub.AlertDismissed:
 		d.Outcome, d.Action, d.Reason, d.mergeable = hub.OutcomeSuppressed, ActionSuppressed, "dismissed", true
-	case calm:
-		d.Action, d.Reason, d.mergeable = ActionMerged, "merged", true
 	default:
 		d.Action, d.Reason, d.mergeable = ActionMerged, "merged", true
-		d.Event, d.Notify = hub.AlertUpdated, a.Severity.Rank() > t.alert.Severity.Rank()
+		if !calm {
+			d.Event, d.Notify = hub.AlertUpdated, a.Severity.Rank() > t.alert.Severity.Rank()
+		}
 	}
 }
 
