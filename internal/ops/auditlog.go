@@ -1,0 +1,174 @@
+package ops
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"os"
+
+	"github.com/tocsin/tocsin/audit"
+	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/store/driver"
+	"github.com/tocsin/tocsin/internal/store/sqlite"
+)
+
+// A storedLog is a tenant's audit log in a database, as one snapshot has it. It
+// implements [audit.Source].
+//
+// It reads the rows itself and not through the store: there a damaged row is an
+// error that ends everything, here it is what is looked for.
+type storedLog struct {
+	engine driver.Engine
+	snap   driver.Snapshot
+	tenant hub.TenantID
+	head   hub.AuditHead
+	empty  bool // the database knows nothing of the tenant
+}
+
+// sqliteMagic begins every SQLite file.
+const sqliteMagic = "SQLite format 3\x00"
+
+// openLog opens the database of a data folder. It makes none: a file that is
+// missing or is no database is an error.
+func openLog(ctx context.Context, path string, tenant hub.TenantID) (*storedLog, error) {
+	if err := looksLikeSQLite(path); err != nil {
+		return nil, err
+	}
+	engine, err := sqlite.Open(ctx, sqlite.Options{Path: path, CacheBytes: 16 << 20, Readers: 1, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, fmt.Errorf("the database %s cannot be opened (%w); copy it with its -wal file to a folder that can be written, or export the log", path, err)
+	}
+	l := &storedLog{engine: engine, tenant: tenant, head: hub.AuditHead{Tenant: tenant}}
+	if l.snap, err = engine.Snapshot(ctx); err == nil {
+		err = l.look()
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}
+
+func looksLikeSQLite(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%w; name the hub's data folder with --data, or its database with --store", err)
+	}
+	defer f.Close()
+	start := make([]byte, len(sqliteMagic))
+	if _, err := io.ReadFull(f, start); err != nil || string(start) != sqliteMagic {
+		return fmt.Errorf("%s is no database of a hub; name the hub's data folder with --data", path)
+	}
+	return nil
+}
+
+func (l *storedLog) close() error {
+	if l.snap != nil {
+		l.snap.Close()
+	}
+	return l.engine.Close()
+}
+
+// look reads the head, and whether there is anything at all.
+func (l *storedLog) look() error {
+	l.empty = true
+	err := l.snap.Query("SELECT log, size, last, time, frontier, note FROM audit_heads WHERE tenant = $1", []any{string(l.tenant)}, func(v []any) error {
+		l.head = headOf(l.tenant, v)
+		l.empty = false
+		return nil
+	})
+	if err != nil || !l.empty {
+		return err
+	}
+	return l.snap.Query(`SELECT 1 WHERE EXISTS (SELECT 1 FROM audit_entries WHERE tenant = $1) OR EXISTS (SELECT 1 FROM audit_notes WHERE tenant = $1)`,
+		[]any{string(l.tenant)}, func([]any) error {
+			l.empty = false
+			return nil
+		})
+}
+
+// headOf reads a stored head. What is damaged in it is kept in such a way that
+// it differs from the right one.
+func headOf(tenant hub.TenantID, v []any) hub.AuditHead {
+	h := hub.AuditHead{Tenant: tenant, Log: textOf(v[0]), Size: intOf(v[1]), Time: intOf(v[3]), Note: bytesOf(v[5])}
+	if last := bytesOf(v[2]); len(last) == len(h.Last) {
+		copy(h.Last[:], last)
+	}
+	frontier := bytesOf(v[4])
+	for len(frontier) > 0 {
+		var node [32]byte
+		frontier = frontier[copy(node[:], frontier):]
+		h.Frontier = append(h.Frontier, node)
+	}
+	return h
+}
+
+func textOf(v any) string { s, _ := v.(string); return s }
+
+func intOf(v any) int64 {
+	if n, ok := v.(int64); ok {
+		return n
+	}
+	return -1
+}
+
+func bytesOf(v any) []byte {
+	switch b := v.(type) {
+	case []byte:
+		return b
+	case string:
+		return []byte(b)
+	}
+	return nil
+}
+
+// Head gives the end of the log as it is stored.
+func (l *storedLog) Head(context.Context) (hub.AuditHead, error) { return l.head, nil }
+
+// Notes gives the checkpoints kept over time.
+func (l *storedLog) Notes(context.Context) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		err := l.snap.Query("SELECT note FROM audit_notes WHERE tenant = $1 ORDER BY size", []any{string(l.tenant)}, func(v []any) error {
+			return goOn(yield(bytes.Clone(bytesOf(v[0])), nil))
+		})
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(nil, err)
+		}
+	}
+}
+
+// Entries gives the entries in the order in which they were stored, which is
+// not taken from their numbers, so that one that was moved is seen. The plus
+// keeps the database from using the index of numbers and sorting afterwards.
+func (l *storedLog) Entries(ctx context.Context, from int64) iter.Seq2[hub.SealedEntry, error] {
+	return func(yield func(hub.SealedEntry, error) bool) {
+		err := l.snap.Query("SELECT seq, hash, entry FROM audit_entries WHERE +tenant = $1 AND seq >= $2 ORDER BY n", []any{string(l.tenant), from}, func(v []any) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			e := hub.SealedEntry{Sequence: intOf(v[0]), Bytes: bytesOf(v[2])}
+			if hash := bytesOf(v[1]); len(hash) == len(e.Hash) {
+				copy(e.Hash[:], hash)
+			}
+			return goOn(yield(e, nil))
+		})
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(hub.SealedEntry{}, err)
+		}
+	}
+}
+
+// errStopped ends a query whose reader wants no more.
+var errStopped = errors.New("ops: stopped")
+
+func goOn(more bool) error {
+	if more {
+		return nil
+	}
+	return errStopped
+}
+
+var _ audit.Source = (*storedLog)(nil)
