@@ -1,0 +1,104 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Waits of the loop.
+const (
+	callLimit    = 30 * time.Second      // for one call of the queue
+	afterFailure = time.Second           // before the queue is asked again
+	leastWait    = 10 * time.Millisecond // that a timer is set for
+)
+
+// A claim is the answer of the queue.
+type claim struct {
+	number uint64
+	limit  int
+	at     time.Time // before the lease began
+	jobs   []Job
+	due    time.Time // of the next delivery, asked for when there were too few
+	err    error
+}
+
+// claim asks the queue for more, if there is room for it.
+func (r *run) claim(now time.Time) {
+	limit := min(r.lanes.window-r.lanes.claimed, r.lanes.window/2)
+	if r.claiming || !r.more || limit < r.lanes.window/8 {
+		return
+	}
+	r.claimed++
+	c := claim{number: r.claimed, limit: limit, at: now}
+	rooms := r.lanes.rooms()
+	r.more, r.claiming, r.due = false, true, time.Time{}
+	go func() { // the loop, or drain after it, waits for the answer
+		// Not cancelled by a stop: deliveries that were claimed and not known to
+		// us would lie until their lease ends.
+		ctx, cancel := context.WithTimeout(r.patient, callLimit)
+		defer cancel()
+		c.jobs, c.err = r.o.Queue.Claim(ctx, limit, r.o.Lease, rooms)
+		if c.err == nil && len(c.jobs) < limit {
+			c.due, c.err = r.o.Queue.NextDue(ctx)
+		}
+		r.claims <- c
+	}()
+}
+
+// took sorts what was claimed into its lanes.
+func (r *run) took(c claim, now time.Time) {
+	r.claiming = false
+	for i := range c.jobs {
+		t := &task{Job: c.jobs[i], claimed: c.number, until: c.at.Add(r.o.Lease - leaseMargin)}
+		if o, over := r.admit(t, now); over {
+			r.settle(o, now)
+		} else {
+			r.lanes.add(t)
+		}
+	}
+	switch {
+	case c.err != nil:
+		r.o.Log.Error("claim deliveries", slog.Any("error", c.err))
+		r.due = earlier(r.due, now.Add(afterFailure))
+	case len(c.jobs) == c.limit:
+		r.more = true
+	default:
+		r.due = earlier(r.due, c.next(now))
+	}
+}
+
+// next is when to claim again after a claim that left room. What is due and was
+// not claimed came meanwhile, or its endpoint has no room until a send ends.
+func (c *claim) next(now time.Time) time.Time {
+	switch {
+	case c.due.IsZero() || c.due.After(now.Add(leastWait)):
+		return c.due
+	case len(c.jobs) > 0:
+		return now // there may be others behind those of a full endpoint
+	}
+	return now.Add(afterFailure)
+}
+
+// admit finds target and time limit of a task, or what becomes of it without.
+func (r *run) admit(t *task, now time.Time) (o Outcome, over bool) {
+	e := t.Endpoint
+	if e == nil {
+		return dead(&t.Job, FaultEndpoint, "the endpoint does not exist any more", now), true
+	}
+	if !e.Enabled || t.claimed <= r.lanes.of(e).gone {
+		return held(&t.Job, now), true
+	}
+	if t.target = r.o.Targets[e.Kind]; t.target == nil {
+		return dead(&t.Job, FaultHub, "this hub cannot send to endpoints of kind "+e.Kind, now), true
+	}
+	t.timeout = r.o.Timeout
+	if e.Timeout > 0 {
+		t.timeout = time.Duration(e.Timeout)
+	}
+	if d := &t.Delivery; d.Options != nil && d.Options.Timeout > 0 {
+		t.timeout = time.Duration(d.Options.Timeout)
+	}
+	t.timeout = min(t.timeout, r.o.Lease-2*leaseMargin)
+	return o, false
+}

@@ -1,0 +1,158 @@
+package relay_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/relay"
+)
+
+// black is a target of which every endpoint named black… never answers.
+func black() *far {
+	return newFar(func(ctx context.Context, e *hub.Endpoint, _ *hub.Delivery) error {
+		if e.ID[0] == 'b' {
+			return hang(ctx)
+		}
+		return takes(5*time.Millisecond)(ctx, e, nil)
+	})
+}
+
+// Half of fifty endpoints never answer, and each gets as much as the others.
+func TestBlackHolesDoNotStarveOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, f := newMemory(t), black()
+		q.takes = time.Millisecond
+		var all []*hub.Endpoint
+		for i := range 25 {
+			all = append(all, q.endpoint(fmt.Sprintf("healthy%d", i)), q.endpoint(fmt.Sprintf("black%d", i)))
+		}
+		stop := start(t, q, f, nil)
+		defer stop()
+		for range 600 { // a minute
+			for _, e := range all {
+				q.add(e, 1)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		latencies := healthy(q)
+		p99, worst := latencies[len(latencies)*99/100], latencies[len(latencies)-1]
+		if len(latencies) < 25*599 || p99 > 250*time.Millisecond || worst > 6*time.Second {
+			t.Errorf("%d deliveries to healthy endpoints succeeded, p99 %v, worst %v", len(latencies), p99, worst)
+		}
+		if f.most > 64 {
+			t.Errorf("%d sends at a time, want at most 64", f.most)
+		}
+	})
+}
+
+// healthy gives how long each delivery to a healthy endpoint took, in order.
+func healthy(q *memory) (all []time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range q.rows {
+		if r.Endpoint[0] == 'h' && r.State == hub.DeliverySucceeded {
+			all = append(all, r.UpdatedAt.Sub(r.CreatedAt))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// A long backlog of an endpoint that refuses at once lies before a new delivery
+// to another.
+func TestABacklogDoesNotStarveOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemory(t)
+		q.takes = time.Millisecond
+		f := newFar(func(_ context.Context, e *hub.Endpoint, _ *hub.Delivery) error {
+			if e.ID[0] == 'b' {
+				return hub.E(hub.Transient, "connection refused")
+			}
+			return nil
+		})
+		q.add(q.endpoint("bad"), 5000)
+		h := q.endpoint("healthy")
+		stop := start(t, q, f, nil)
+		defer stop()
+		for range 50 {
+			time.Sleep(100 * time.Millisecond)
+			q.add(h, 1)
+		}
+		time.Sleep(time.Second)
+		all := healthy(q)
+		if len(all) != 50 || all[49] > 100*time.Millisecond {
+			t.Errorf("%d of 50 succeeded, the slowest in %v", len(all), all[max(len(all)-1, 0)])
+		}
+		if _, sends := f.count(); sends > 600 {
+			t.Errorf("%d sends in 6 seconds, nearly all to an endpoint that refuses", sends)
+		}
+	})
+}
+
+// An endpoint that comes back is served at full speed again.
+func TestRecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemory(t)
+		up := false
+		f := newFar(func(context.Context, *hub.Endpoint, *hub.Delivery) error {
+			if !up {
+				return hub.E(hub.Transient, "status 503")
+			}
+			return nil
+		})
+		q.add(q.endpoint("a"), 2000)
+		stop := start(t, q, f, nil)
+		defer stop()
+		time.Sleep(3 * time.Second)
+		up = true
+		time.Sleep(10 * time.Second)
+		if n := q.states(nil)[hub.DeliverySucceeded]; n != 2000 {
+			t.Errorf("%v ten seconds after it came back, want 2000 succeeded", q.states(nil))
+		}
+	})
+}
+
+func TestRateLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, f := newMemory(t), newFar(takes(3*time.Millisecond))
+		q.takes = 2 * time.Millisecond
+		e := q.endpoint("a")
+		e.RateLimit = 100
+		q.add(e, 6500)
+		stop := start(t, q, f, nil)
+		time.Sleep(60 * time.Second)
+		stop()
+		var at []time.Time
+		for _, s := range f.sent {
+			at = append(at, s...)
+		}
+		slices.SortFunc(at, time.Time.Compare)
+		if len(at) < 5940 || len(at) > 6060 {
+			t.Errorf("%d sends in a minute, want 6000 ± 1 %%", len(at))
+		}
+		for i := 101; i < len(at); i++ {
+			if d := at[i].Sub(at[i-101]); d < time.Second {
+				t.Fatalf("102 sends in %v", d)
+			}
+		}
+	})
+}
+
+// One slow endpoint, alone, with one slot: it still gets through.
+func TestASingleSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, f := newMemory(t), newFar(takes(3*time.Second))
+		q.add(q.endpoint("a"), 10)
+		stop := start(t, q, f, func(o *relay.Options) { o.Slots = 1 })
+		defer stop()
+		time.Sleep(time.Minute)
+		if n := q.states(nil)[hub.DeliverySucceeded]; n != 10 {
+			t.Errorf("%v, want 10 succeeded", q.states(nil))
+		}
+	})
+}

@@ -1,0 +1,324 @@
+package relay
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tocsin/tocsin/hub"
+)
+
+// How sends are shared out. A healthy endpoint gets up to half of the slots.
+const (
+	// slowAfter is when a send counts as slow: it gives its slot back and goes on
+	// outside of the slots, so that who does not answer takes no slot from others
+	// for longer.
+	slowAfter = 250 * time.Millisecond
+	// slowShare is how many slow sends there may be for each slot.
+	slowShare = 3
+	// shakyAfter is how many failures in a row make an endpoint shaky, if it has
+	// taken something before; otherwise one does. A shaky endpoint gets one send
+	// at a time, and all of them together a quarter of the slots.
+	shakyAfter = 3
+	// shakyPause is how long a shaky endpoint is left alone after a failure. It
+	// keeps one that refuses at once, with many due, from taking all our time.
+	shakyPause = 250 * time.Millisecond
+	// smallRoom is how many deliveries of an endpoint that is shaky, or has not
+	// taken anything yet, are claimed at a time. Others would wait behind them.
+	smallRoom = 4
+	// rateAhead is what part of a second's sends is claimed ahead where the rate
+	// is limited.
+	rateAhead = 4
+)
+
+// A task is a claimed delivery on its way through the worker.
+type task struct {
+	Job
+	target  Target
+	timeout time.Duration
+	claimed uint64    // number of the claim
+	until   time.Time // when it must have ended, safely before the lease does
+	started time.Time // of the send
+	done    bool
+	slow    bool // counted outside of the slots
+	shaky   bool // its lane was shaky when it was sent
+}
+
+// A lane is what the worker knows of one endpoint.
+type lane struct {
+	id       hub.EndpointID
+	waiting  []*task // in the order they were claimed
+	sending  int
+	slow     int
+	failures int  // in a row
+	proven   bool // it has taken something since it was last shaky
+	sluggish bool // its newest answer, or a send under way, is slow
+	inRing   bool
+	rate     int       // sends a second; 0 for no limit
+	free     time.Time // when rate or failures allow the next send
+	// gone holds back what was claimed with this number or before: the endpoint
+	// was switched off, and those claims may not have seen it yet.
+	gone uint64
+}
+
+func (l *lane) shaky() bool { return l.failures > 0 && !l.proven }
+
+// lanes shares slots between endpoints. It belongs to the worker's loop.
+type lanes struct {
+	slots, window int
+
+	byID    map[hub.EndpointID]*lane
+	ring    []*lane // those with waiting tasks
+	turn    int     // in ring
+	claimed int     // tasks waiting or being sent
+	busy    int     // slots in use
+	slow    int     // sends outside of the slots
+	shaky   int     // sends to shaky endpoints
+	started []*task // being sent, oldest first; those done are dropped later
+	spilled []*task // to be given back
+}
+
+func newLanes(slots, window int) *lanes {
+	return &lanes{slots: slots, window: window, byID: map[hub.EndpointID]*lane{}}
+}
+
+func (s *lanes) of(e *hub.Endpoint) *lane {
+	l := s.byID[e.ID]
+	if l == nil {
+		l = &lane{id: e.ID}
+		s.byID[e.ID] = l
+	}
+	l.rate = e.RateLimit
+	return l
+}
+
+// room is how many more deliveries of a lane may be claimed.
+func (s *lanes) room(l *lane) int {
+	return max(s.most(l)-len(l.waiting)-l.sending, 0)
+}
+
+// most is how many deliveries of a lane may be claimed at a time.
+func (s *lanes) most(l *lane) int {
+	most := s.window / 2
+	if l.rate > 0 {
+		most = min(l.rate/rateAhead, s.window/8)
+	}
+	switch {
+	case !l.proven:
+		most = min(most, smallRoom)
+	case l.sluggish:
+		most = min(most, s.slots)
+	}
+	return max(most, 1)
+}
+
+// spill takes from a lane that lost its good name what is over its room, newest
+// first, for the worker to give back.
+func (s *lanes) spill(l *lane) {
+	keep := max(s.most(l)-l.sending, 0)
+	if keep >= len(l.waiting) {
+		return
+	}
+	s.spilled = append(s.spilled, l.waiting[keep:]...)
+	s.claimed -= len(l.waiting) - keep
+	clear(l.waiting[keep:])
+	if l.waiting = l.waiting[:keep]; keep == 0 {
+		s.leave(l, slices.Index(s.ring, l))
+	}
+}
+
+// leave takes a lane with nothing waiting out of the ring.
+func (s *lanes) leave(l *lane, at int) {
+	l.waiting, l.inRing = nil, false
+	s.ring = slices.Delete(s.ring, at, at+1)
+	if at < s.turn {
+		s.turn--
+	}
+}
+
+// rooms lists how many more may be claimed of the endpoints that are known.
+func (s *lanes) rooms() map[hub.EndpointID]int {
+	rooms := make(map[hub.EndpointID]int, len(s.byID))
+	for id, l := range s.byID {
+		if l.idle() {
+			delete(s.byID, id)
+			continue
+		}
+		rooms[id] = s.room(l)
+	}
+	return rooms
+}
+
+// add takes a task.
+func (s *lanes) add(t *task) {
+	l := s.of(t.Endpoint)
+	l.waiting = append(l.waiting, t)
+	s.claimed++
+	if !l.inRing {
+		l.inRing = true
+		s.ring = append(s.ring, l)
+	}
+}
+
+// next takes the task to send now, lane by lane in turn; nil if there is none.
+// Then at is when a pause ends, if there is one.
+func (s *lanes) next(now time.Time) (t *task, at time.Time) {
+	if s.busy >= s.slots {
+		return nil, at
+	}
+	for range len(s.ring) {
+		s.turn %= len(s.ring)
+		l := s.ring[s.turn]
+		ok, when := s.allows(l, now)
+		if ok {
+			return s.take(l, now), time.Time{}
+		}
+		if !when.IsZero() && (at.IsZero() || when.Before(at)) {
+			at = when
+		}
+		s.turn++
+	}
+	return nil, at
+}
+
+func (s *lanes) allows(l *lane, now time.Time) (ok bool, at time.Time) {
+	share := max(s.slots/2, 1)
+	switch {
+	case s.slow+s.busy >= s.slots*(1+slowShare), l.slow > 0 && s.slow >= s.slots:
+		return false, at
+	case l.shaky() && s.shaky >= max(s.slots/4, 1):
+		return false, at
+	case !l.proven:
+		share = 1
+	}
+	if l.sending >= share {
+		return false, at
+	}
+	if now.Before(l.free) {
+		return false, l.free
+	}
+	return true, at
+}
+
+// take starts the first task of the lane at turn.
+func (s *lanes) take(l *lane, now time.Time) *task {
+	t := l.waiting[0]
+	l.waiting[0] = nil
+	l.waiting = l.waiting[1:]
+	if len(l.waiting) == 0 {
+		s.leave(l, s.turn)
+	} else {
+		s.turn++
+	}
+	if l.rate > 0 {
+		l.pace(now)
+	}
+	t.started, t.shaky = now, l.shaky()
+	if t.shaky {
+		s.shaky++
+	}
+	l.sending++
+	s.busy++
+	s.started = append(s.started, t)
+	return t
+}
+
+// pace sets when the rate allows the next send. A little lateness is caught up
+// with, so that the rate is met; never more than one send's worth, so that no
+// second has more than one send too many.
+func (l *lane) pace(now time.Time) {
+	interval := time.Second / time.Duration(l.rate)
+	if now.Sub(l.free) > interval {
+		l.free = now
+	}
+	l.free = l.free.Add(interval)
+}
+
+// age takes slow sends off their slots and tells when the next one turns slow.
+func (s *lanes) age(now time.Time) (next time.Time) {
+	for len(s.started) > 0 {
+		t := s.started[0]
+		if !t.done && now.Sub(t.started) < slowAfter {
+			return t.started.Add(slowAfter)
+		}
+		if !t.done {
+			t.slow = true
+			l := s.byID[t.Endpoint.ID]
+			l.slow++
+			l.sluggish = true
+			s.slow++
+			s.busy--
+			s.spill(l)
+		}
+		s.started[0] = nil
+		s.started = s.started[1:]
+	}
+	s.started = nil
+	return next
+}
+
+// An answer is how a send went, as far as sharing is concerned.
+type answer uint8
+
+const (
+	answered answer = iota // the far side took it
+	failed                 // the endpoint did not
+	other                  // it says nothing about the endpoint
+)
+
+// finish ends a send. It reports whether its endpoint has room again after it
+// had none.
+func (s *lanes) finish(t *task, a answer, now time.Time) (again bool) {
+	l := s.byID[t.Endpoint.ID]
+	full := s.room(l) == 0
+	t.done = true
+	if t.slow {
+		l.slow--
+		s.slow--
+	} else {
+		s.busy--
+	}
+	if t.shaky {
+		s.shaky--
+	}
+	l.sending--
+	s.claimed--
+	switch a {
+	case answered:
+		l.failures, l.proven, l.sluggish = 0, true, t.slow || l.slow > 0
+	case failed:
+		l.fail(now)
+		s.spill(l)
+	}
+	return full && s.room(l) > 0
+}
+
+func (l *lane) fail(now time.Time) {
+	if l.failures++; l.failures >= shakyAfter {
+		l.proven = false
+	}
+	if l.shaky() {
+		l.free = now.Add(shakyPause)
+	}
+}
+
+// idle reports whether there is nothing to remember of a lane.
+func (l *lane) idle() bool {
+	return len(l.waiting)+l.sending == 0 && l.failures == 0 && l.gone == 0 && l.rate == 0 && !l.proven
+}
+
+// clear takes all that waits, of one endpoint or, for "", of all.
+func (s *lanes) clear(id hub.EndpointID) (all []*task) {
+	ring := s.ring[:0]
+	for _, l := range s.ring {
+		if id != "" && l.id != id {
+			ring = append(ring, l)
+			continue
+		}
+		all = append(all, l.waiting...)
+		l.waiting, l.inRing = nil, false
+	}
+	clear(s.ring[len(ring):])
+	s.ring, s.turn = ring, 0
+	s.claimed -= len(all)
+	return all
+}

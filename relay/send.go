@@ -1,0 +1,136 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/tocsin/tocsin/hub"
+)
+
+// A result is how one send ended.
+type result struct {
+	task    *task
+	attempt hub.Attempt
+	err     error
+	late    bool // not sent: its lease would have ended first
+	cut     bool // the worker's stop cut it off
+}
+
+// sendAll sends what comes until the work is closed.
+func (r *run) sendAll(ctx context.Context) {
+	for t := range r.work {
+		r.results <- r.send(ctx, t)
+	}
+}
+
+func (r *run) send(ctx context.Context, t *task) (res result) {
+	res.task = t
+	start := time.Now()
+	if start.Add(t.timeout).After(t.until) {
+		res.late = true
+		return res
+	}
+	limited, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	res.attempt, res.err = guarded(limited, t)
+	res.attempt.At = hub.Truncate(start)
+	res.attempt.Duration = hub.Duration(time.Since(start).Round(time.Microsecond))
+	res.cut = res.err != nil && ctx.Err() != nil
+	return res
+}
+
+// guarded keeps a bug in a target to the delivery that met it; otherwise that
+// delivery would end every hub that claims it.
+func guarded(ctx context.Context, t *task) (a hub.Attempt, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = hub.Wrap(hub.Internal, fmt.Errorf("panic: %v", p), "the hub failed while it was sending; this is a fault in Tocsin")
+		}
+	}()
+	return t.target.Send(ctx, t.Endpoint, &t.Delivery)
+}
+
+// sent concludes a send.
+func (r *run) sent(res result, now time.Time) {
+	t := res.task
+	r.metrics.inFlight.Dec()
+	switch {
+	case res.late:
+		// Somebody else may have it by now; if nobody has, the queue gives it
+		// again after the lease.
+		r.after(t, other, now)
+	case res.cut:
+		r.outcomes = append(r.outcomes, release(&t.Job, now))
+		r.after(t, other, now)
+	default:
+		r.conclude(res, now)
+	}
+	t.Job = Job{} // the body is not needed any more, though lanes may hold t a while
+}
+
+func (r *run) conclude(res result, now time.Time) {
+	t := res.task
+	o := r.judge.conclude(&t.Job, res.attempt, res.err, hub.Truncate(now))
+	o.Delivery.Body = nil // it does not change
+	r.outcomes = append(r.outcomes, o)
+	r.metrics.attempted(&o, now)
+	r.logEnd(&o, res.err)
+	a := other
+	switch {
+	case res.err == nil:
+		a = answered
+	case kindOf(res.err) == hub.Transient || kindOf(res.err) == hub.RateLimited:
+		a = failed
+	}
+	if o.Disable != "" {
+		r.switchOff(t.Endpoint, now)
+	}
+	r.after(t, a, now)
+}
+
+// after frees what the send had, and claims for its endpoint if that was full.
+func (r *run) after(t *task, a answer, now time.Time) {
+	if r.lanes.finish(t, a, now) {
+		r.more = true
+	}
+}
+
+// switchOff holds what is claimed for an endpoint, and what claims bring until
+// they see that it is switched off.
+func (r *run) switchOff(e *hub.Endpoint, now time.Time) {
+	r.lanes.of(e).gone = math.MaxUint64
+	for _, t := range r.lanes.clear(e.ID) {
+		r.settle(held(&t.Job, now), now)
+	}
+}
+
+// settle takes the outcome of a delivery that nothing was tried for.
+func (r *run) settle(o Outcome, now time.Time) {
+	o.Delivery.Body = nil
+	r.outcomes = append(r.outcomes, o)
+	r.metrics.ended(&o, now)
+}
+
+// logEnd tells of ends that somebody has to look at. Successes and retries are
+// for the metrics and the list of deliveries.
+func (r *run) logEnd(o *Outcome, err error) {
+	if o.Delivery.State != hub.DeliveryDead && o.Disable == "" {
+		return
+	}
+	d := &o.Delivery
+	log := r.o.Log.With(slog.String("tenant", string(d.Tenant)), slog.String("delivery", string(d.ID)),
+		slog.String("endpoint", string(d.Endpoint)), slog.Int("attempt", d.Attempts))
+	var e *hub.Error
+	switch {
+	case o.Disable != "":
+		log.Warn("endpoint says it is gone; switching it off", slog.String("reason", o.Disable))
+	case d.Fault == FaultHub || !errors.As(err, &e):
+		log.Error("delivery is dead through a fault of the hub", slog.Any("error", err))
+	default:
+		log.Warn("delivery is dead", slog.String("reason", d.Error))
+	}
+}
