@@ -136,6 +136,9 @@ func testGroupCommit(t *testing.T, k Kit) {
 	if got := stored(t, s); len(got) != 100 {
 		t.Errorf("%d events are stored, want 100", len(got))
 	}
+	if n := s.Stats().Replayed.Load(); n != 0 {
+		t.Errorf("%d transactions ran twice, though nobody failed", n)
+	}
 }
 
 // checkTogether runs callers a, bad and c together: only bad may fail.
