@@ -129,6 +129,8 @@ type Delivery struct {
 
 	// Body is the event's encoded body; it is loaded with the delivery.
 	Body []byte `json:"-"`
+	// Lease names who is sending it, while it is being sent.
+	Lease string `json:"-"`
 }
 
 // DeliveryOptions take the place of the endpoint's own; zero values do not.

@@ -72,6 +72,18 @@ type Tx interface {
 	Publish(topic string, msgs ...*message.Message) error
 }
 
+// Relay sends deliveries. Its methods are called inside transactions or right
+// after their commit, and must not wait.
+type Relay interface {
+	// Lease tells whether a new delivery can be handed over in memory beside n
+	// others of its transaction, and the lease to store it under.
+	Lease(n int, now time.Time) (owner string, until time.Time, ok bool)
+	// Handoff gives deliveries that are stored under such a lease.
+	Handoff([]*hub.Delivery)
+	// Stored tells that there are new deliveries in the store.
+	Stored()
+}
+
 // Rules are what triage works by. They are replaced as a whole when the
 // configuration changes.
 type Rules struct {
@@ -89,8 +101,8 @@ type Options struct {
 	// PublishEvents puts events on the bus; without a consumer of the topic that
 	// would be work for nothing.
 	PublishEvents bool
-	// Wake is told that there are new deliveries. It must not wait.
-	Wake func()
+	// Relay sends the deliveries.
+	Relay Relay
 	// Triaged is told what became of findings, after that is durable. It must not
 	// wait.
 	Triaged  func([]hub.Triage)

@@ -14,7 +14,7 @@ import (
 )
 
 // start begins the playbooks that ev starts and takes each as far as it can go.
-func (u *unit) start(s *slot, ev *hub.Event) error {
+func (u *unit) start(s *slot, ev *hub.Event, body []byte) error {
 	for _, pb := range u.rules.Playbooks.Match(ev) {
 		ok, err := u.allowed(pb, ev)
 		if err != nil {
@@ -24,7 +24,7 @@ func (u *unit) start(s *slot, ev *hub.Event) error {
 			continue
 		}
 		run := playbook.Start(pb, ev, u.now, hub.RunID(ident.New(hub.PrefixRun)))
-		if err := u.advance(s, pb, run, ev); err != nil {
+		if err := u.advance(s, pb, run, ev, body); err != nil {
 			return err
 		}
 		rec, err := u.runRecord(run, ev)
@@ -72,7 +72,7 @@ func (u *unit) actor(name string, t hub.TenantID) hub.Principal {
 
 // advance takes a run on and carries out what its steps ask for. s is nil if the
 // event is not about an alert.
-func (u *unit) advance(s *slot, pb *playbook.Playbook, run *playbook.Run, ev *hub.Event) error {
+func (u *unit) advance(s *slot, pb *playbook.Playbook, run *playbook.Run, ev *hub.Event, body []byte) error {
 	known := len(run.Steps)
 	env := playbook.Env{Event: ev}
 	if s != nil {
@@ -84,7 +84,7 @@ func (u *unit) advance(s *slot, pb *playbook.Playbook, run *playbook.Run, ev *hu
 	}
 	c := cause{by: u.actor(pb.Name, ev.Tenant), depth: run.Depth + 1}
 	for i := range effects {
-		if err := u.perform(s, run, &effects[i], ev, c); err != nil {
+		if err := u.perform(s, run, &effects[i], ev, body, c); err != nil {
 			return fmt.Errorf("step %s of run %s: %w", effects[i].Step, run.ID, err)
 		}
 	}
@@ -110,9 +110,9 @@ func (u *unit) auditSteps(run *playbook.Run, steps []playbook.StepResult, t hub.
 }
 
 // perform carries out one effect of a run.
-func (u *unit) perform(s *slot, run *playbook.Run, e *playbook.Effect, ev *hub.Event, c cause) error {
+func (u *unit) perform(s *slot, run *playbook.Run, e *playbook.Effect, ev *hub.Event, body []byte, c cause) error {
 	if d, ok := e.Do.(playbook.Deliver); ok {
-		return u.performDelivery(run, e.Step, &d, ev)
+		return u.performDelivery(run, e.Step, &d, ev, body)
 	}
 	if s == nil || s.alert == nil {
 		return nil // the playbook's check refuses such steps for events without an alert
@@ -162,7 +162,7 @@ func setAction(do *playbook.SetAlert) dedup.Action {
 
 // performDelivery records the delivery that a step asks for: from then on the
 // relay sees to it.
-func (u *unit) performDelivery(run *playbook.Run, step string, d *playbook.Deliver, ev *hub.Event) error {
+func (u *unit) performDelivery(run *playbook.Run, step string, d *playbook.Deliver, ev *hub.Event, body []byte) error {
 	e := u.rules.Endpoints[string(ev.Tenant)+"/"+d.Target]
 	if e == nil || d.Kind != "" && e.Kind != d.Kind {
 		u.refused(ev.Tenant, run, step, fmt.Errorf("there is no %s endpoint named %q", d.Kind, d.Target))
@@ -177,7 +177,7 @@ func (u *unit) performDelivery(run *playbook.Run, step string, d *playbook.Deliv
 	if d.Timeout > 0 || d.Retry != nil {
 		x.Options = &hub.DeliveryOptions{Timeout: hub.Duration(d.Timeout), Retry: d.Retry}
 	}
-	u.deliver(ev, e, action, x)
+	u.deliver(ev, body, e, action, x)
 	return nil
 }
 
@@ -285,7 +285,7 @@ func (p *Pipeline) summarize(tx Tx) (time.Time, error) {
 // one changes another may read.
 func (p *Pipeline) resumeOne(tx Tx, rec *hub.RunRecord) error {
 	u := p.newUnit(tx)
-	run, ev, pb, err := u.recall(rec)
+	run, ev, body, pb, err := u.recall(rec)
 	if err != nil {
 		return u.failRun(rec, run, err)
 	}
@@ -295,7 +295,7 @@ func (p *Pipeline) resumeOne(tx Tx, rec *hub.RunRecord) error {
 			return err
 		}
 	}
-	if err := u.advance(s, pb, run, ev); err != nil {
+	if err := u.advance(s, pb, run, ev, body); err != nil {
 		return err
 	}
 	next, err := u.runRecord(run, ev)
@@ -310,23 +310,24 @@ func (p *Pipeline) resumeOne(tx Tx, rec *hub.RunRecord) error {
 
 // recall reads a stored run with its event and the version of the playbook that
 // it began with.
-func (u *unit) recall(rec *hub.RunRecord) (*playbook.Run, *hub.Event, *playbook.Playbook, error) {
+func (u *unit) recall(rec *hub.RunRecord) (*playbook.Run, *hub.Event, []byte, *playbook.Playbook, error) {
 	run, err := playbook.DecodeRun(rec.Doc)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	bodies, err := u.tx.EventBodies(rec.Tenant, []int64{rec.EventSeq})
 	if err != nil {
-		return run, nil, nil, err
+		return run, nil, nil, nil, err
 	}
 	ev := new(hub.Event)
-	if err := json.Unmarshal(bodies[rec.EventSeq], ev); err != nil {
-		return run, nil, nil, fmt.Errorf("read event %d: %w", rec.EventSeq, err)
+	body := bodies[rec.EventSeq]
+	if err := json.Unmarshal(body, ev); err != nil {
+		return run, nil, nil, nil, fmt.Errorf("read event %d: %w", rec.EventSeq, err)
 	}
 	pb, err := u.rules.Playbooks.Resolve(rec.Playbook, rec.Version, func() ([]byte, error) {
 		return u.tx.PlaybookVersion(rec.Tenant, rec.Playbook, rec.Version)
 	})
-	return run, ev, pb, err
+	return run, ev, body, pb, err
 }
 
 // failRun ends a run that can never go on, instead of trying it for ever.

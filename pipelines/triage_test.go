@@ -33,6 +33,12 @@ type harness struct {
 	woke int
 }
 
+// The harness is a relay that takes nothing in memory, so that every delivery is
+// seen in the store.
+func (h *harness) Lease(int, time.Time) (string, time.Time, bool) { return "", time.Time{}, false }
+func (h *harness) Handoff([]*hub.Delivery)                        { h.Error("a delivery was handed over without a lease") }
+func (h *harness) Stored()                                        { h.woke++ }
+
 type tx struct{ *store.Tx }
 
 func (tx) Publish(string, ...*message.Message) error { return nil }
@@ -73,7 +79,7 @@ func (h *harness) open(books ...string) {
 		rules.Endpoints["default/"+e.Name] = e
 	}
 	h.p = pipelines.New(pipelines.Options{
-		Store: txStore{h.st}, Source: "https://hub.example", Wake: func() { h.woke++ }, Triaged: func([]hub.Triage) {},
+		Store: txStore{h.st}, Source: "https://hub.example", Relay: h, Triaged: func([]hub.Triage) {},
 		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return h.now },
 	}, rules)
 }

@@ -18,7 +18,9 @@ type unit struct {
 	now   time.Time
 	slots map[hub.Fingerprint]*slot
 	order []*slot // as they were loaded
-	sent  bool    // deliveries were added
+	sent  bool    // deliveries were added that the relay must look for
+
+	fresh []*hub.Delivery // added under a lease of the relay's
 
 	// For the metrics, once it is durable.
 	events []string
@@ -101,8 +103,8 @@ func (u *unit) change(s *slot, d *dedup.Decision, c cause) error {
 	if err := u.publish(ev, body); err != nil {
 		return err
 	}
-	u.route(ev)
-	return u.start(s, ev)
+	u.route(ev, body)
+	return u.start(s, ev, body)
 }
 
 // replace makes a the alert of s. One that is left behind, because the problem
@@ -143,12 +145,12 @@ func firstIDs(all []hub.FindingID) []string {
 }
 
 // route adds a delivery for each endpoint that wants the event.
-func (u *unit) route(ev *hub.Event) {
+func (u *unit) route(ev *hub.Event, body []byte) {
 	for _, e := range u.rules.Routes.Match(ev) {
 		if e.Kind == hub.KindElastic || e.Tenant != ev.Tenant {
 			continue // the sink reads the topic itself
 		}
-		u.deliver(ev, e, subscriptionAction(e.Kind, ev.Type), hub.Delivery{})
+		u.deliver(ev, body, e, subscriptionAction(e.Kind, ev.Type), hub.Delivery{})
 	}
 }
 
@@ -168,18 +170,22 @@ func subscriptionAction(kind string, t hub.EventType) string {
 	return hub.ActionTrigger
 }
 
-// deliver adds a delivery of ev to e. d holds what a playbook step adds to it.
-func (u *unit) deliver(ev *hub.Event, e *hub.Endpoint, action string, d hub.Delivery) hub.DeliveryID {
+// deliver adds a delivery of ev, encoded as body, to e. d holds what a playbook
+// step adds to it.
+func (u *unit) deliver(ev *hub.Event, body []byte, e *hub.Endpoint, action string, d hub.Delivery) {
 	d.ID, d.Tenant = hub.DeliveryID(ident.New(hub.PrefixDelivery)), ev.Tenant
 	d.Endpoint, d.Kind, d.Action, d.State = e.ID, e.Kind, action, hub.DeliveryPending
-	if !e.Enabled {
-		d.State = hub.DeliveryHeld
-	}
 	d.EventID, d.EventType, d.Sequence, d.Subject = ev.ID, ev.Type, ev.Sequence, ev.Subject
 	d.CreatedAt, d.UpdatedAt, d.DueAt = u.now, u.now, u.now
+	if !e.Enabled {
+		d.State = hub.DeliveryHeld
+	} else if owner, until, ok := u.p.opts.Relay.Lease(len(u.fresh), u.now); ok {
+		d.State, d.Lease, d.DueAt, d.Body = hub.DeliveryDelivering, owner, until, body
+		u.fresh = append(u.fresh, &d)
+	} else {
+		u.sent = true
+	}
 	u.tx.AddDelivery(&d)
-	u.sent = true
-	return d.ID
 }
 
 // finish stores the alerts and identities that changed.
@@ -197,8 +203,11 @@ func (u *unit) finish() error {
 	}
 	u.tx.AfterCommit(func() {
 		u.p.metrics.count(u)
+		if len(u.fresh) > 0 {
+			u.p.opts.Relay.Handoff(u.fresh)
+		}
 		if u.sent {
-			u.p.opts.Wake()
+			u.p.opts.Relay.Stored()
 		}
 	})
 	return nil

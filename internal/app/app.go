@@ -133,6 +133,7 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.onStop("store", func(context.Context) error { return a.st.Close() })
+	registerStore(a.reg, a.st)
 	a.keeper = &keeper{
 		path: a.cfg.CheckpointFile(), st: a.st, key: key, log: a.log,
 		every: a.cfg.Audit.CheckpointInterval, entries: int64(a.cfg.Audit.CheckpointEntries),
@@ -153,7 +154,7 @@ func (a *App) openBus(ctx context.Context) (err error) {
 
 func (a *App) openConnectors(context.Context) error {
 	a.findings = &findings{st: a.st, bus: a.bus, waiters: newWaiters()}
-	a.client = safehttp.New(safehttp.Options{Allow: a.cfg.Relay.AllowNetworks, Timeout: a.cfg.Relay.Timeout})
+	a.client = safehttp.New(safehttp.Options{Allow: a.cfg.Relay.AllowNetworks, Timeout: a.cfg.Relay.Timeout, UserAgent: a.cfg.Relay.UserAgent + "/" + a.opts.Version})
 	entries := make([]connectors.Entry, len(a.cfg.Connectors))
 	for i, c := range a.cfg.Connectors {
 		var common struct {
@@ -201,10 +202,10 @@ func (a *App) openPipeline(ctx context.Context) error {
 	if err := a.openElastic(a.rules.all()); err != nil {
 		return err
 	}
-	a.queue = newQueue(a.st, a.rules, a.log)
+	a.queue = newQueue(a.st, a.rules, deliveryLease, a.log)
 	a.pipeline = pipelines.New(pipelines.Options{
 		Store: pipelineStore{a.st, a.bus}, Source: a.cfg.Server.BaseURL(), PublishEvents: len(a.elastic) > 0,
-		Wake: a.queue.wake, Triaged: a.findings.waiters.tell, Log: a.log, Registry: a.reg,
+		Relay: a.queue, Triaged: a.findings.waiters.tell, Log: a.log, Registry: a.reg,
 	}, rules)
 	a.rules.pipeline, a.findings.pipeline = a.pipeline, a.pipeline
 	return nil
@@ -225,11 +226,30 @@ func profiles(c *configs.Dedup) dedup.Profiles {
 	return out
 }
 
+// deliveryLease is longer than any time limit that can be configured.
+const deliveryLease = 6 * time.Minute
+
+func (a *App) openRelay(ctx context.Context) error {
+	a.targets = map[string]relay.Target{
+		hub.KindWebhook: tempHook{a.client.HTTP()},
+		hub.KindConnector: actor{a.fleet},
+	}
+	schedule := make([]hub.Duration, len(a.cfg.Relay.Schedule))
+	for i, d := range a.cfg.Relay.Schedule {
+		schedule[i] = hub.Duration(d)
+	}
+	a.worker = relay.New(relay.Options{
+		Queue: a.queue, Targets: a.targets, Slots: a.cfg.Relay.Workers, Timeout: a.cfg.Relay.Timeout, Schedule: schedule,
+		Jitter: &a.cfg.Relay.Jitter, Lease: deliveryLease, Log: a.log, Registry: a.reg,
+	})
+	return a.queue.takeOver(ctx)
+}
+
 func (a *App) openAPI(context.Context) error {
 	src := &sources{fleet: a.fleet, st: a.st}
 	a.findings.ingest = src.receive
 	hooks := &webhooks{
-		st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), wake: a.queue.wake, check: a.client.Check,
+		st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), wake: a.queue.Stored, check: a.client.Check,
 		newSecret: sign.NewSecret, checkSecret: func(text string) error { _, err := sign.ParseSecret(text); return err },
 		send: a.targets[hub.KindWebhook].Send,
 	}
@@ -237,7 +257,7 @@ func (a *App) openAPI(context.Context) error {
 	h.checks = map[string]func() error{"bus": func() error { _, err := a.bus.Lag(bus.TopicFindings, triageGroup); return err }}
 	a.server = api.New(api.Deps{
 		Access: newKeys(a.st), Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
-		Deliveries: &deliveries{st: a.st, wake: a.queue.wake},
+		Deliveries: &deliveries{st: a.st, wake: a.queue.Stored},
 		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return ReadCheckpoints(a.cfg.CheckpointFile()) }},
 		Connectors: src, Health: h, Version: a.opts.Version, PublicURL: a.cfg.Server.BaseURL(), BodyLimit: int64(a.cfg.Server.BodyLimit),
 		Plan: string(a.cfg.Limits.Plan), IngestPlan: string(a.cfg.Limits.IngestPlan), Gatherer: a.reg, Registry: a.reg, Log: a.log,

@@ -252,7 +252,9 @@ func (f *findings) List(ctx context.Context, t hub.TenantID, q api.FindingQuery,
 	err = f.st.View(ctx, func(r *store.Reader) (err error) {
 		rows, err = r.ListFindings(t, &filter, before, pg.Skip(), pg.Limit+1)
 		if err == nil && pg.Page > 0 {
-			out.Total, err = total(r.CountFindings(t, &filter))
+			var n int64
+			n, err = r.CountFindings(t, &filter)
+			out.Total = &n
 		}
 		return err
 	})

@@ -24,13 +24,14 @@ func (r *Reader) Identities(tenant hub.TenantID, prints []hub.Fingerprint) (map[
 	return found, err
 }
 
+var identitiesTable = &table{"identities", []string{"tenant", "fingerprint", "origin", "dkey", "at", "alert_id", "due_at", "state"}}
+
 // PutIdentity stores the state of a fingerprint. fresh says that it was not
 // known before.
 func (tx *Tx) PutIdentity(id hub.Identity, fresh bool) error {
 	if fresh {
-		_, err := tx.Exec("INSERT INTO identities (tenant, fingerprint, origin, dkey, at, alert_id, due_at, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-			string(id.Tenant), id.Fingerprint[:], id.Origin, id.First[:], hub.Micros(id.FirstAt), string(id.Alert), hub.Micros(id.DueAt), id.State)
-		return err
+		tx.appendRow(identitiesTable, string(id.Tenant), id.Fingerprint[:], id.Origin, id.First[:], hub.Micros(id.FirstAt), string(id.Alert), hub.Micros(id.DueAt), id.State)
+		return nil
 	}
 	_, err := tx.Exec("UPDATE identities SET alert_id = $3, state = $4, due_at = $5 WHERE tenant = $1 AND fingerprint = $2",
 		string(id.Tenant), id.Fingerprint[:], string(id.Alert), id.State, hub.Micros(id.DueAt))

@@ -26,7 +26,7 @@ func (tx *Tx) AddDelivery(d *hub.Delivery) {
 		options = encode(d.Options)
 	}
 	tx.appendRow(deliveriesTable, string(d.ID), string(d.Tenant), string(d.Endpoint), d.Kind, d.Action, string(d.State),
-		hub.Micros(d.DueAt), "", int64(d.Attempts), d.Sequence, string(d.EventID), string(d.EventType), d.Subject,
+		hub.Micros(d.DueAt), d.Lease, int64(d.Attempts), d.Sequence, string(d.EventID), string(d.EventType), d.Subject,
 		string(d.Run), d.Step, params, options, hub.Micros(d.CreatedAt), hub.Micros(d.UpdatedAt), int64(d.Status), d.Error, d.Fault)
 }
 
@@ -47,11 +47,18 @@ func deliveryRow(v []any) hub.Delivery {
 }
 
 // DueDeliveries gives up to limit deliveries whose time has come, longest due
-// first: new ones, those to be tried again, and those whose lease has ended.
-func (r *Reader) DueDeliveries(now time.Time, limit int) ([]hub.Delivery, error) {
+// first: new ones, those to be tried again, and those whose lease has ended. It
+// leaves out those of the endpoints in skip.
+func (r *Reader) DueDeliveries(now time.Time, limit int, skip []hub.EndpointID) ([]hub.Delivery, error) {
+	c := new(condition)
+	c.add("due_at <= ?", hub.Micros(now))
+	for _, id := range skip {
+		c.add("endpoint <> ?", string(id))
+	}
+	c.args = append(c.args, int64(limit))
 	var all []hub.Delivery
-	err := r.q.Query("SELECT "+deliveryColumns+" FROM deliveries WHERE due_at <= $1 AND state IN ('pending', 'delivering', 'retrying') ORDER BY due_at LIMIT $2",
-		[]any{hub.Micros(now), int64(limit)}, func(v []any) error {
+	err := r.q.Query("SELECT "+deliveryColumns+" FROM deliveries WHERE state IN ('pending', 'delivering', 'retrying') AND "+c.text()+" ORDER BY due_at LIMIT "+lastParam(c.args),
+		c.args, func(v []any) error {
 			all = append(all, deliveryRow(v))
 			return nil
 		})
@@ -68,10 +75,16 @@ func (r *Reader) NextDue() (time.Time, error) {
 	return at, err
 }
 
-// Lease gives a delivery to a worker until a time: it is not due before.
-func (tx *Tx) Lease(tenant hub.TenantID, id hub.DeliveryID, owner string, until time.Time) error {
-	_, err := tx.Exec("UPDATE deliveries SET state = 'delivering', lease = $3, due_at = $4 WHERE id = $2 AND tenant = $1", string(tenant), string(id), owner, hub.Micros(until))
-	return err
+// Lease gives deliveries to a worker until a time: they are not due before.
+func (tx *Tx) Lease(all []hub.Delivery, owner string, until time.Time) error {
+	for i := range all {
+		_, err := tx.Exec("UPDATE deliveries SET state = 'delivering', lease = $3, due_at = $4 WHERE id = $2 AND tenant = $1",
+			string(all[i].Tenant), string(all[i].ID), owner, hub.Micros(until))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // EndLeases makes all that other owners hold due at once. An embedded hub calls

@@ -118,6 +118,7 @@ func dsn(path string, cache int64, readOnly bool) string {
 	q := url.Values{}
 	add := func(p string) { q.Add("_pragma", p) }
 	add("busy_timeout(10000)")
+	add("page_size(8192)")
 	add("journal_mode(WAL)")
 	add("synchronous(FULL)")
 	add("foreign_keys(ON)")

@@ -174,7 +174,7 @@ CREATE TABLE deliveries (
   error      TEXT NOT NULL,
   fault      TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN ('pending', 'delivering', 'retrying');
+CREATE INDEX deliveries_due ON deliveries (due_at, endpoint) WHERE state IN ('pending', 'delivering', 'retrying');
 CREATE INDEX deliveries_stuck ON deliveries (tenant, state, id) WHERE state IN ('held', 'dead', 'retrying');
 CREATE INDEX deliveries_endpoint ON deliveries (endpoint, id);
 
