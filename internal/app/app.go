@@ -38,6 +38,7 @@ import (
 	"github.com/tocsin/tocsin/pipelines/playbook"
 	"github.com/tocsin/tocsin/relay"
 	"github.com/tocsin/tocsin/relay/sign"
+	"github.com/tocsin/tocsin/relay/webhook"
 )
 
 // Options of an App.
@@ -231,7 +232,7 @@ const deliveryLease = 6 * time.Minute
 
 func (a *App) openRelay(ctx context.Context) error {
 	a.targets = map[string]relay.Target{
-		hub.KindWebhook: tempHook{a.client.HTTP()},
+		hub.KindWebhook: webhook.New(webhook.Options{Client: a.client, Transform: newTransformer().body}),
 		hub.KindConnector: actor{a.fleet},
 	}
 	schedule := make([]hub.Duration, len(a.cfg.Relay.Schedule))
