@@ -63,11 +63,7 @@ func (m moment) append(b []byte, before moment) []byte {
 }
 
 func (l *life) append(b []byte) []byte {
-	flags := byte(l.status)<<4 | l.sev
-	if l.handed {
-		flags |= 0x80
-	}
-	b = append(b, flags)
+	b = append(b, byte(l.status)<<4|l.sev)
 	for _, v := range [...]int64{l.gen, l.ended, l.closed} {
 		b = binary.AppendVarint(b, v)
 	}
@@ -216,7 +212,7 @@ func (r *reader) support() support {
 
 func (r *reader) life() life {
 	c := r.byte()
-	l := life{status: status(c >> 4 & 7), handed: c&0x80 != 0, sev: c & 15}
+	l := life{status: status(c >> 4), sev: c & 15}
 	l.gen, l.ended, l.closed = r.varint(), r.varint(), r.varint()
 	changes := r.uvarint()
 	if l.changes = uint32(changes); uint64(l.changes) != changes || l.status > dismissed || l.sev > maxRank {

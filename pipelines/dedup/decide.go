@@ -54,7 +54,7 @@ type turn struct {
 	skew  string    // that the event time was clamped
 	fresh bool      // no observation of its source is newer
 	shown bool      // its texts are the newest
-	mine  bool      // it belongs to this alert and not to one before
+	mine  bool      // it is of the time of this alert and not of one before
 
 	newAsset, newEvidence bool
 	before, after         life
@@ -86,7 +86,7 @@ func (t *turn) observe() {
 // alert.
 func (t *turn) isOver() bool {
 	s := &t.state
-	if t.alert == nil || t.o.kind != kindOpen || t.before.status != resolved || t.o.compare(s.last()) <= 0 {
+	if t.alert == nil || t.o.kind != kindOpen || t.before.status != resolved {
 		return false
 	}
 	if s.held > 0 && !s.told.status.closed() {
@@ -112,10 +112,10 @@ func (s *State) renew(began moment) {
 
 // adopt makes up what an alert without a state would have had.
 func (s *State) adopt(a *hub.Alert) {
-	s.base = life{status: open, sev: uint8(a.Severity.Rank()), gen: max(a.Generation, 1), handed: true}
+	s.base = life{status: open, sev: uint8(a.Severity.Rank()), gen: max(a.Generation, 1)}
 	s.horizon = moment{at: max(hub.Micros(a.LastSeen), hub.Micros(a.ResolvedAt), 1)}
 	if a.Status == hub.AlertResolved {
-		s.base.status, s.base.handed = resolved, false
+		s.base.status = resolved
 		s.base.ended, s.base.closed = hub.Micros(a.ResolvedAt), hub.Micros(a.ResolvedAt)
 	}
 	s.told = told{statusOf(a.Status), s.base.sev, s.base.gen}
@@ -142,7 +142,7 @@ func (t *turn) outcome() hub.Outcome {
 		return hub.OutcomeResolved
 	case was == resolved && is == open:
 		return hub.OutcomeReopened
-	case !t.mine, opens && is != open: // before this alert, or before somebody closed it
+	case opens && is != open: // before somebody closed it
 		return hub.OutcomeLate
 	case !opens && is == resolved:
 		return hub.OutcomeResolved

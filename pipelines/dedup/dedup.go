@@ -62,6 +62,20 @@
 // of a dismissal is alert.reopened in a new generation, because a dismissal
 // closes the problem outside.
 //
+// # Flapping and suppression
+//
+// At least 4 changes between open and resolved in the last 20 observations are
+// flapping. From the fourth on single events are held back, one summary is due
+// at once and another every 30 minutes as long as there is something to tell. A
+// severity above the one people know of is told all the same. A suppression
+// until a time holds everything that sources cause; one without a time works
+// like an acknowledgement.
+//
+// What was held is told with the next event, or by [Summarize] when
+// [State.SummaryDue] says so; the event is the one that takes the outside from
+// what it was told last to what is. An alert whose resolve was held is not over:
+// it is reopened, however late.
+//
 // # What people do
 //
 // A resolve by hand closes what every source has reported so far; newer open
@@ -75,7 +89,12 @@
 // # Versions
 //
 // Every decision with an Action raises the alert's Version by one and belongs
-// into the timeline. A duplicate has none: it only raises Duplicates.
+// into the timeline. A duplicate has none: it only raises Duplicates. The count
+// is of all findings that are no duplicates, tombstones and late ones included.
+//
+// Late findings have no event. If one shows a generation that nobody was told
+// of, the next event has it among its changes, so that whoever keeps something
+// outside under alert id and generation can close what is under the old one.
 package dedup
 
 import (

@@ -6,7 +6,6 @@ import "math/bits"
 type life struct {
 	status  status // unknown before the first open, else open or resolved
 	sev     uint8  // highest of the supporting sources; the last such when resolved
-	handed  bool   // open because somebody reopened it, with no source behind
 	gen     int64
 	ended   int64  // when it was last resolved
 	closed  int64  // the newest close
@@ -60,19 +59,15 @@ func (l *life) apply(sup []support, o observation) {
 	switch o.kind {
 	case kindOpen:
 		sup[o.source] = support{state: supports, sev: o.sev}
-		l.handed = false
 		l.open()
 	case kindClose:
 		sup[o.source] = support{state: denies, sev: o.sev}
-		l.handed = false
 		l.close(o.at, sup)
 	case kindHandClose:
 		hush(sup, true)
-		l.handed = false
 		l.close(o.at, sup)
 	case kindHandOpen:
 		hush(sup, false)
-		l.handed = highest(sup) == 0
 		l.open()
 	}
 	if sev := highest(sup); l.status == open && sev > 0 {
@@ -93,6 +88,8 @@ func (l *life) open() {
 	}
 }
 
+// close resolves the problem if no source supports it: also one that somebody
+// reopened with no source behind.
 func (l *life) close(at int64, sup []support) {
 	l.closed = max(l.closed, at)
 	if l.status == open && highest(sup) == 0 {

@@ -87,13 +87,8 @@ func (t *turn) resolve(d *Decision) {
 // problem was resolved.
 func (t *turn) late(d *Decision) {
 	d.Action, d.mergeable = ActionLate, true
-	switch {
-	case !t.fresh:
+	if d.Reason = "older than the alert's resolve"; !t.fresh {
 		d.Reason = "older than what " + t.f.Source + " has reported since"
-	case t.mine:
-		d.Reason = "older than the alert's resolve"
-	default:
-		d.Reason = "older than this alert"
 	}
 	if a := d.Alert; a.Status == hub.AlertResolved && t.after.ended != t.before.ended {
 		a.ResolvedAt = hub.FromMicros(t.after.ended)
@@ -163,10 +158,10 @@ func (t *turn) take(a *hub.Alert) {
 	a.UpdatedAt = t.now
 	a.Generation = t.after.gen + t.state.lives
 	a.Severity = t.state.severity(t.after.sev)
-	if t.o.kind != kindOpen || !t.mine {
+	if t.o.kind != kindOpen || !t.mine && !t.fresh {
 		return
 	}
-	if t.at.Before(a.FirstSeen) {
+	if t.mine && t.at.Before(a.FirstSeen) {
 		a.FirstSeen = t.at
 	}
 	if t.at.After(a.LastSeen) {
