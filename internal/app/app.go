@@ -232,7 +232,7 @@ const deliveryLease = 6 * time.Minute
 
 func (a *App) openRelay(ctx context.Context) error {
 	a.targets = map[string]relay.Target{
-		hub.KindWebhook: webhook.New(webhook.Options{Client: a.client, Transform: newTransformer().body}),
+		hub.KindWebhook:   webhook.New(webhook.Options{Client: a.client, Transform: newTransformer().body}),
 		hub.KindConnector: actor{a.fleet},
 	}
 	schedule := make([]hub.Duration, len(a.cfg.Relay.Schedule))

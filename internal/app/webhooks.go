@@ -78,13 +78,13 @@ func (w *webhooks) all(ctx context.Context, t hub.TenantID) (all []*hub.Endpoint
 // Endpoint shows one.
 func (w *webhooks) Endpoint(ctx context.Context, t hub.TenantID, id hub.EndpointID) (e *hub.Endpoint, err error) {
 	err = w.st.View(ctx, func(r *store.Reader) error {
-		e, err = webhook(r, t, id)
+		e, err = findWebhook(r, t, id)
 		return err
 	})
 	return e, err
 }
 
-func webhook(r *store.Reader, t hub.TenantID, id hub.EndpointID) (*hub.Endpoint, error) {
+func findWebhook(r *store.Reader, t hub.TenantID, id hub.EndpointID) (*hub.Endpoint, error) {
 	e, err := r.Endpoint(t, id)
 	if err == nil && e.Kind != hub.KindWebhook {
 		err = hub.E(hub.NotFound, fmt.Sprintf("there is no webhook endpoint %q", id))
@@ -234,7 +234,7 @@ func (w *webhooks) Update(ctx context.Context, p hub.Principal, id hub.EndpointI
 
 // unchanged refuses a change that was made from an older version.
 func unchanged(tx *store.Tx, t hub.TenantID, id hub.EndpointID, version int64) error {
-	now, err := webhook(&tx.Reader, t, id)
+	now, err := findWebhook(&tx.Reader, t, id)
 	if err == nil && now.Version != version {
 		err = hub.E(hub.Conflict, "the endpoint was changed by someone else meanwhile; read it again")
 	}
@@ -247,7 +247,7 @@ func (w *webhooks) Delete(ctx context.Context, p hub.Principal, id hub.EndpointI
 		return hub.E(hub.Forbidden, "this needs the permission webhooks:delete")
 	}
 	err := w.st.Do(ctx, func(tx *store.Tx) error {
-		e, err := webhook(&tx.Reader, p.Tenant, id)
+		e, err := findWebhook(&tx.Reader, p.Tenant, id)
 		if err != nil {
 			return err
 		}
