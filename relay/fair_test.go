@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,9 +99,9 @@ func TestABacklogDoesNotStarveOthers(t *testing.T) {
 func TestRecovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemory(t)
-		up := false
+		var up atomic.Bool
 		f := newFar(func(context.Context, *hub.Endpoint, *hub.Delivery) error {
-			if !up {
+			if !up.Load() {
 				return hub.E(hub.Transient, "status 503")
 			}
 			return nil
@@ -109,7 +110,7 @@ func TestRecovery(t *testing.T) {
 		stop := start(t, q, f, nil)
 		defer stop()
 		time.Sleep(3 * time.Second)
-		up = true
+		up.Store(true)
 		time.Sleep(10 * time.Second)
 		if n := q.states(nil)[hub.DeliverySucceeded]; n != 2000 {
 			t.Errorf("%v ten seconds after it came back, want 2000 succeeded", q.states(nil))
