@@ -67,6 +67,16 @@ func TestFlappingSummaryEveryHalfHour(t *testing.T) {
 	}
 }
 
+// A mere repeat is nothing to make a summary of.
+func TestFlappingRepeatsAreNotTold(t *testing.T) {
+	i := newIdentity(t)
+	i.flap(0, 5) // the summary says that it is open
+	i.now = minute(60)
+	if d := i.see(saw("a", 2, hub.High)); d.Outcome != hub.OutcomeMerged || d.Event != "" || !i.state.SummaryDue().IsZero() {
+		t.Errorf("repeat while flapping: %s, event %q, due %s", d.Outcome, d.Event, i.state.SummaryDue())
+	}
+}
+
 func TestFlappingTellsAWorseSeverityAtOnce(t *testing.T) {
 	i := newIdentity(t)
 	i.flap(0, 11)

@@ -37,7 +37,7 @@ func (t *turn) hold(d *Decision) {
 		if s.held > 0 {
 			d.Event = s.next(a)
 		}
-	case s.summarized != 0 && now < s.summarized+summaryEvery.Microseconds():
+	case s.held == 0 && !d.Notify, s.summarized != 0 && now < s.summarized+summaryEvery.Microseconds():
 		s.keep(d, s.summarized+summaryEvery.Microseconds(), "; held while it flaps")
 	default:
 		s.held++
