@@ -250,11 +250,12 @@ func (q *queue) Record(ctx context.Context, outcomes []relay.Outcome) error {
 	disabled := false
 	err := q.st.Do(ctx, func(tx *store.Tx) error {
 		disabled = false
+		if err := q.update(tx, outcomes); err != nil {
+			return err
+		}
 		for i := range outcomes {
 			o := &outcomes[i]
-			if err := q.recordOne(tx, o); err != nil {
-				return err
-			}
+			recordAttempt(tx, o)
 			if o.Disable != "" {
 				disabled = true
 				if err := q.disable(tx, o); err != nil {
@@ -273,10 +274,43 @@ func (q *queue) Record(ctx context.Context, outcomes []relay.Outcome) error {
 	return nil
 }
 
-func (q *queue) recordOne(tx *store.Tx, o *relay.Outcome) error {
+// alike says which deliveries come to the same row but for their id.
+type alike struct {
+	tenant           hub.TenantID
+	attempts, status int
+}
+
+// update stores the new state of every delivery, those that succeeded alike in
+// one statement.
+func (q *queue) update(tx *store.Tx, outcomes []relay.Outcome) error {
+	succeeded, at := map[alike][]hub.DeliveryID{}, time.Time{}
+	for i := range outcomes {
+		d := &outcomes[i].Delivery
+		if d.State != hub.DeliverySucceeded {
+			if err := tx.UpdateDelivery(d); err != nil {
+				return err
+			}
+			continue
+		}
+		key := alike{d.Tenant, d.Attempts, d.Status}
+		succeeded[key] = append(succeeded[key], d.ID)
+		if d.UpdatedAt.After(at) {
+			at = d.UpdatedAt
+		}
+	}
+	for key, ids := range succeeded {
+		if err := tx.SucceedDeliveries(key.tenant, ids, key.attempts, key.status, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recordAttempt stores what was tried, and tells the audit log.
+func recordAttempt(tx *store.Tx, o *relay.Outcome) {
 	d := &o.Delivery
-	if err := tx.UpdateDelivery(d); err != nil || o.Released() {
-		return err
+	if o.Released() {
+		return
 	}
 	action, verdict := "delivery.attempt", string(d.State)
 	if o.Attempt == nil {
@@ -294,7 +328,6 @@ func (q *queue) recordOne(tx *store.Tx, o *relay.Outcome) error {
 		Int("number", int64(d.Attempts)).Int("status", int64(d.Status)).Str("verdict", verdict)
 	e.Details = det.Value()
 	tx.Audit(e)
-	return nil
 }
 
 // disable switches an endpoint off because its far side said so for good.

@@ -16,24 +16,48 @@ var inSizes = [...]int{64, 8, 1}
 // are the parameters $1… before the keys.
 func queryIn(r *Reader, text string, fixed, keys []any, row func([]any) error) error {
 	for len(keys) > 0 {
-		size := inSizes[len(inSizes)-1]
-		for _, s := range inSizes {
-			if len(keys) > s/2 {
-				size = s
-				break
-			}
-		}
+		size := inSize(len(keys))
 		n := min(size, len(keys))
-		args := append(append(make([]any, 0, len(fixed)+size), fixed...), keys[:n]...)
-		for len(args) < len(fixed)+size {
-			args = append(args, keys[n-1])
-		}
-		if err := r.q.Query(expandIn(text, len(fixed)+1, size), args, row); err != nil {
+		if err := r.q.Query(expandIn(text, len(fixed)+1, size), padded(fixed, keys[:n], size), row); err != nil {
 			return err
 		}
 		keys = keys[n:]
 	}
 	return nil
+}
+
+// execIn is queryIn for a statement that changes rows; it tells how many.
+func execIn(tx *Tx, text string, fixed, keys []any) (total int64, err error) {
+	for len(keys) > 0 {
+		size := inSize(len(keys))
+		n := min(size, len(keys))
+		got, err := tx.Exec(expandIn(text, len(fixed)+1, size), padded(fixed, keys[:n], size)...)
+		if err != nil {
+			return total, err
+		}
+		total += got
+		keys = keys[n:]
+	}
+	return total, nil
+}
+
+// inSize gives the size of the form to use for so many keys.
+func inSize(keys int) int {
+	for _, s := range inSizes {
+		if keys > s/2 {
+			return s
+		}
+	}
+	return 1
+}
+
+// padded gives the arguments of a form of that size.
+func padded(fixed, keys []any, size int) []any {
+	args := append(append(make([]any, 0, len(fixed)+size), fixed...), keys...)
+	for len(args) < len(fixed)+size {
+		args = append(args, keys[len(keys)-1])
+	}
+	return args
 }
 
 func expandIn(text string, from, n int) string {

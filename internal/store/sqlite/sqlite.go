@@ -35,7 +35,7 @@ type Options struct {
 	// Path of the database file. Its folder must exist.
 	Path string
 	// CacheBytes is the page cache of the writing connection; 0 is 64 MiB. Each
-	// reader has an eighth of it.
+	// reader has a sixteenth of it.
 	CacheBytes int64
 	// Readers is how many snapshots can be open at once; 0 is 4.
 	Readers int
@@ -89,7 +89,7 @@ func (e *Engine) connect() (err error) {
 	}
 	e.missing = e.opts.Readers
 	for range e.opts.Readers {
-		c, err := dial(e.opts.Path, e.opts.CacheBytes/8, true)
+		c, err := dial(e.opts.Path, e.opts.CacheBytes/16, true)
 		if err != nil {
 			return err
 		}
