@@ -50,7 +50,7 @@ func (r *run) claim(now time.Time) {
 func (r *run) took(c claim, now time.Time) {
 	r.claiming = false
 	for i := range c.jobs {
-		t := &task{Job: c.jobs[i], claimed: c.number, until: c.at.Add(r.o.Lease - leaseMargin)}
+		t := &task{Job: c.jobs[i], claimed: c.number, until: c.leased(&c.jobs[i], r.o.Lease).Add(-leaseMargin)}
 		if o, over := r.admit(t, now); over {
 			r.settle(o, now)
 		} else {
@@ -66,6 +66,15 @@ func (r *run) took(c claim, now time.Time) {
 	default:
 		r.due = earlier(r.due, c.next(now))
 	}
+}
+
+// leased is when the lease of a job ends. It may have begun before the claim.
+func (c *claim) leased(j *Job, lease time.Duration) time.Time {
+	end := c.at.Add(lease)
+	if own := j.Delivery.DueAt; own.After(c.at) && own.Before(end) {
+		return own
+	}
+	return end
 }
 
 // next is when to claim again after a claim that left room. What is due and was

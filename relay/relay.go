@@ -14,6 +14,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/tocsin/tocsin/hub"
 )
 
@@ -55,8 +57,9 @@ type Queue interface {
 	NextDue(ctx context.Context) (time.Time, error)
 }
 
-// A Job is one claimed delivery with its body. Endpoint is nil if it does not
-// exist any more.
+// A Job is one claimed delivery with its body; its DueAt may say when the lease
+// ends, if that is earlier than the claim asked for. Endpoint is nil if it does
+// not exist any more.
 type Job struct {
 	Delivery hub.Delivery
 	Endpoint *hub.Endpoint
@@ -93,3 +96,13 @@ const (
 	VerdictDead      = "dead"
 	VerdictHeld      = "held"
 )
+
+// EventOf reads the event of a delivery, for targets that say it in words of
+// their own.
+func EventOf(d *hub.Delivery) (*hub.Event, error) {
+	ev := new(hub.Event)
+	if err := json.Unmarshal(d.Body, ev); err != nil {
+		return nil, hub.Wrap(hub.Internal, err, "the stored event cannot be read")
+	}
+	return ev, nil
+}

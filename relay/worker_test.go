@@ -185,6 +185,32 @@ func TestACrashRepeatsAfterTheLease(t *testing.T) {
 	})
 }
 
+// early is a queue whose leases began long before it gave them.
+type early struct{ *memory }
+
+func (q early) Claim(ctx context.Context, limit int, _ time.Duration, rooms map[hub.EndpointID]int) ([]relay.Job, error) {
+	return q.memory.Claim(ctx, limit, 15*time.Second, rooms)
+}
+
+func TestNothingIsSentThatCannotEndWithinItsLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, f := newMemory(t), newFar(takes(time.Millisecond))
+		q.add(q.endpoint("a"), 1)
+		stop := start(t, early{q}, f, nil)
+		time.Sleep(time.Second)
+		if n, _ := f.count(); n != 0 {
+			t.Error("sent, though an attempt of 15 s does not fit into what is left of the lease")
+		}
+		stop()
+		stop = start(t, q, f, nil)
+		time.Sleep(time.Minute)
+		if n := q.states(nil)[hub.DeliverySucceeded]; n != 1 {
+			t.Errorf("%v after the lease, want 1 succeeded", q.states(nil))
+		}
+		stop()
+	})
+}
+
 func TestOutcomesOutliveAFailingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, f := newMemory(t), newFar(takes(time.Millisecond))
