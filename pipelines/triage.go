@@ -142,6 +142,9 @@ func (u *unit) triageOne(it *item) (hub.Triage, error) {
 		return dedup.Decide(it.profile, s.state, s.alert, f, repeated, newAlertID, u.now)
 	}
 	d := decide()
+	if d.Action == "" {
+		return u.take(s, &d, f) // a duplicate: what waits goes on waiting
+	}
 	if merged, ok := s.merge(&d); ok {
 		d = merged
 	} else if s.pending != nil {
@@ -151,6 +154,14 @@ func (u *unit) triageOne(it *item) (hub.Triage, error) {
 		d = decide() // playbooks may have changed the alert
 	}
 	return u.take(s, &d, f)
+}
+
+// turned reports whether f, from a sender that gives no event times, says the
+// opposite of what holds: then it is news although the same body came before,
+// such as a problem that opens again after its resolve. Taking it for a repeat
+// would lose it.
+func (s *slot) turned(f *hub.Finding) bool {
+	return s.alert != nil && (s.alert.Status == hub.AlertResolved) == (f.Status == hub.FindingOpen)
 }
 
 // merge makes one decision of the waiting one and d, if they can be one.
@@ -165,6 +176,7 @@ func (s *slot) merge(d *dedup.Decision) (dedup.Decision, bool) {
 func (u *unit) take(s *slot, d *dedup.Decision, f *hub.Finding) (hub.Triage, error) {
 	s.state, s.touched = d.State, true
 	if d.Alert != nil {
+		d.Alert.Fingerprint = s.identity.Fingerprint // as the message was keyed, whatever the profile says by now
 		if err := u.replace(s, d.Alert); err != nil {
 			return hub.Triage{}, err
 		}
@@ -206,7 +218,7 @@ func (u *unit) sighted(s *slot, it *item) (bool, error) {
 			return false, err
 		}
 	}
-	if seen != 0 && (!dedup.Repeatable(&it.finding) || time.Duration(at-seen)*time.Microsecond < dedup.RepeatWindow) {
+	if seen != 0 && (!dedup.Repeatable(&it.finding) || time.Duration(at-seen)*time.Microsecond < dedup.RepeatWindow && !s.turned(&it.finding)) {
 		return true, nil
 	}
 	return false, u.tx.AddSighting(it.finding.Tenant, s.identity.Origin, it.key, at)

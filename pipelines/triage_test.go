@@ -240,6 +240,23 @@ func TestARepeatedDeliveryIsADuplicate(t *testing.T) {
 	}
 }
 
+// A sender without event times whose problem opens again sends the same body
+// again; that is no repeat.
+func TestTheSameBodyReopens(t *testing.T) {
+	h := newHarness(t)
+	send := func(status hub.FindingStatus) string {
+		h.now = h.now.Add(time.Minute)
+		f := finding("web-1", "high", h.now)
+		f.ObservedGiven, f.Status = false, status
+		return h.triage(f)[0]
+	}
+	got := []string{send("open"), send("open"), send("resolved"), send("resolved"), send("open"), send("open")}
+	h.want("outcomes", got, "created duplicate resolved duplicate reopened duplicate")
+	if a := h.alerts()[0]; a.Generation != 2 || a.Status != hub.AlertOpen {
+		t.Errorf("alert: %+v", a.Alert)
+	}
+}
+
 const escalate = `
 name: escalate
 on: [alert.created]
