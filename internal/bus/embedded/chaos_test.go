@@ -22,7 +22,7 @@ import (
 // each message until it is done, in the order of its key, and not again after:
 // but for restarts, which may bring back once what was done before others were.
 func TestAnythingMayHappen(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "db")
 			synctest.Test(t, func(t *testing.T) {
@@ -211,6 +211,7 @@ func (c *chaos) settle(g *chaosGroup) {
 // finish lets everything be done.
 func (c *chaos) finish() {
 	c.ending = true
+	c.publish(5000, false) // of which the older part must be read from the table, the newer from memory
 	for _, g := range c.groups {
 		c.subscribe(g)
 		for idle := 0; idle < 40; {
