@@ -93,10 +93,21 @@ func (c *alertsShowCmd) Run(ctx context.Context, p *program) error {
 	}
 	t := newTable(p.stdout)
 	for _, f := range [][2]string{
-		{"id", string(a.ID)}, {"title", a.Title}, {"severity", string(a.Severity)}, {"status", string(a.Status)}, {"type", a.Type},
-		{"asset", a.AssetID}, {"account", or(a.Account(), "-")}, {"sources", commas(a.Sources)}, {"count", strconv.FormatInt(a.Count, 10)},
-		{"generation", strconv.FormatInt(a.Generation, 10)}, {"assignee", or(a.Assignee, "-")}, {"first seen", clock(a.FirstSeen)},
-		{"last seen", clock(a.LastSeen)}, {"updated", clock(a.UpdatedAt)}, {"description", or(a.Description, "-")},
+		{"id", string(a.ID)},
+		{"title", a.Title},
+		{"severity", string(a.Severity)},
+		{"status", string(a.Status)},
+		{"type", a.Type},
+		{"asset", a.AssetID},
+		{"account", or(a.Account(), "-")},
+		{"sources", commas(a.Sources)},
+		{"count", strconv.FormatInt(a.Count, 10)},
+		{"generation", strconv.FormatInt(a.Generation, 10)},
+		{"assignee", or(a.Assignee, "-")},
+		{"first seen", clock(a.FirstSeen)},
+		{"last seen", clock(a.LastSeen)},
+		{"updated", clock(a.UpdatedAt)},
+		{"description", or(a.Description, "-")},
 	} {
 		t.row(f[0], f[1])
 	}

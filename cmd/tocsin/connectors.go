@@ -45,7 +45,7 @@ func (c *connector) lag() string {
 	if c.Lag == nil {
 		return "-"
 	}
-	return (time.Duration(*c.Lag * float64(time.Second))).Round(time.Second).String()
+	return time.Duration(*c.Lag * float64(time.Second)).Round(time.Second).String()
 }
 
 func (c *connector) fault() string {

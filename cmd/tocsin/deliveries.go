@@ -31,7 +31,7 @@ type deliveriesListCmd struct {
 	apiFlags
 	pageFlags
 	State    []string `placeholder:"S,…" help:"pending, delivering, succeeded, retrying, held, dead."`
-	Kind     []string `placeholder:"K,…" help:"webhook, slack, pagerduty …"`
+	Kind     []string `placeholder:"K,…" help:"Kinds of endpoint: webhook, slack, pagerduty and so on."`
 	Endpoint string   `placeholder:"ID" help:"Endpoint."`
 	Event    string   `placeholder:"ID" help:"Event."`
 	Subject  string   `placeholder:"ID" help:"Alert or other object that the event is about."`
@@ -93,9 +93,17 @@ func (c *deliveriesShowCmd) Run(ctx context.Context, p *program) error {
 	}
 	t := newTable(p.stdout)
 	for _, f := range [][2]string{
-		{"id", string(d.ID)}, {"state", string(d.State)}, {"endpoint", string(d.Endpoint)}, {"kind", d.Kind}, {"action", d.Action},
-		{"event", string(d.EventID) + " " + string(d.EventType)}, {"subject", d.Subject}, {"attempts", strconv.Itoa(d.Attempts)},
-		{"next attempt", clock(d.DueAt)}, {"created", clock(d.CreatedAt)}, {"last error", or(d.Error, "-")},
+		{"id", string(d.ID)},
+		{"state", string(d.State)},
+		{"endpoint", string(d.Endpoint)},
+		{"kind", d.Kind},
+		{"action", d.Action},
+		{"event", string(d.EventID) + " " + string(d.EventType)},
+		{"subject", d.Subject},
+		{"attempts", strconv.Itoa(d.Attempts)},
+		{"next attempt", clock(d.DueAt)},
+		{"created", clock(d.CreatedAt)},
+		{"last error", or(d.Error, "-")},
 	} {
 		t.row(f[0], f[1])
 	}

@@ -64,10 +64,12 @@ func (c *sendCmd) Run(ctx context.Context, p *program) error {
 		return sendErr
 	case errors.Is(sendErr, context.Canceled):
 		return errors.New("interrupted; " + c.again())
-	case sendErr != nil:
+	case ops.Passing(sendErr):
 		return fmt.Errorf("%w (%s)", sendErr, c.again())
+	case sendErr != nil:
+		return sendErr
 	case result.Rejected > 0:
-		fmt.Fprintf(p.stderr, "tocsin: the hub did not take %d findings; mend those listed and send them again\n", result.Rejected)
+		fmt.Fprintf(p.stderr, "tocsin: not every finding was taken (rejected: %d); mend those listed and send them again\n", result.Rejected)
 		return exit(exitFailure)
 	}
 	return nil

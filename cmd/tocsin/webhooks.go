@@ -92,8 +92,16 @@ func showEndpoint(p *program, answer jsontext.Value) error {
 	}
 	t := newTable(p.stdout)
 	for _, f := range [][2]string{
-		{"id", string(e.ID)}, {"url", e.URL}, {"name", e.Name}, {"state", endpointState(&e.Endpoint)}, {"events", commas(e.Events)},
-		{"filter", e.Filter}, {"ordering", e.Ordering}, {"description", e.Description}, {"created", clock(e.CreatedAt)}, {"updated", clock(e.UpdatedAt)},
+		{"id", string(e.ID)},
+		{"url", e.URL},
+		{"name", e.Name},
+		{"state", endpointState(&e.Endpoint)},
+		{"events", commas(e.Events)},
+		{"filter", e.Filter},
+		{"ordering", e.Ordering},
+		{"description", e.Description},
+		{"created", clock(e.CreatedAt)},
+		{"updated", clock(e.UpdatedAt)},
 	} {
 		t.row(f[0], or(f[1], "-"))
 	}

@@ -40,7 +40,7 @@ func openLog(ctx context.Context, path string, tenant hub.TenantID) (*storedLog,
 	}
 	engine, err := sqlite.Open(ctx, sqlite.Options{Path: path, CacheBytes: 16 << 20, Readers: 1, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return nil, fmt.Errorf("the database %s cannot be opened (%w); copy it with its -wal file to a folder that can be written, or export the log", path, err)
+		return nil, fmt.Errorf("the database %s cannot be opened (%w); %s", path, err, adviceFor(err))
 	}
 	l := &storedLog{engine: engine, tenant: tenant, head: hub.AuditHead{Tenant: tenant}}
 	if l.snap, err = engine.Snapshot(ctx); err == nil {
@@ -50,6 +50,16 @@ func openLog(ctx context.Context, path string, tenant hub.TenantID) (*storedLog,
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
+}
+
+func adviceFor(err error) string {
+	switch driver.KindOf(err) {
+	case driver.Corrupt:
+		return "it is damaged: look at a backup or an export instead"
+	case driver.ReadOnly:
+		return "copy it with its -wal file to a folder that can be written, and name that"
+	}
+	return "look whether it is whole and can be read and written"
 }
 
 func looksLikeSQLite(path string) error {

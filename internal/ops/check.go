@@ -133,14 +133,14 @@ func (c *checker) playbooks() {
 	}
 	books, problems := playbook.Load(actions, c.cfg.Playbooks.Paths...)
 	for _, p := range problems {
-		if !c.causedByConnector(p) {
-			c.report.Problems = append(c.report.Problems, c.ofPlaybook(p))
+		if !c.causedByConnector(p) && !c.missingPath(p) {
+			c.report.Problems = append(c.report.Problems, configs.Problem{File: p.File, Line: p.Line, Path: p.Path, Text: p.Msg})
 		}
 	}
 	c.report.Playbooks = len(books)
 	for _, p := range books {
 		for _, name := range p.Endpoints() {
-			if c.known[name] == "" {
+			if _, there := c.known[name]; !there {
 				c.report.Problems = append(c.report.Problems, c.cfg.Problem("playbooks.paths",
 					fmt.Sprintf("playbook %s sends to %q, which is no endpoint of this configuration%s", p.Name, name, c.suggest(name))))
 			}
@@ -151,13 +151,13 @@ func (c *checker) playbooks() {
 	}
 }
 
-// ofPlaybook gives a playbook's problem as one of the configuration. What names
-// no file, such as a folder that is missing, is put where the path is given.
-func (c *checker) ofPlaybook(p playbook.Problem) configs.Problem {
-	if i := slices.Index(c.cfg.Playbooks.Paths, p.File); i >= 0 && p.Line == 0 {
-		return c.cfg.Problem(fmt.Sprintf("playbooks.paths[%d]", i), p.File+" "+p.Msg)
-	}
-	return configs.Problem{File: p.File, Line: p.Line, Path: p.Path, Text: p.Msg}
+// missingPath reports whether a playbook is missing where the configuration
+// says it is, which was told there already.
+func (c *checker) missingPath(p playbook.Problem) bool {
+	i := slices.Index(c.cfg.Playbooks.Paths, p.File)
+	return i >= 0 && p.Line == 0 && slices.ContainsFunc(c.report.Problems, func(told configs.Problem) bool {
+		return told.Path == fmt.Sprintf("playbooks.paths[%d]", i)
+	})
 }
 
 // causedByConnector reports whether a playbook only lacks the actions of a

@@ -80,7 +80,12 @@ func (c *Client) Do(ctx context.Context, call Call) (Answer, error) {
 	begun, wait := time.Now(), firstWait
 	for {
 		a, err := c.once(ctx, call)
-		if err == nil || ctx.Err() != nil || !passing(err) {
+		switch {
+		case err == nil:
+			return a, nil
+		case ctx.Err() != nil:
+			return a, ctx.Err()
+		case !Passing(err):
 			return a, err
 		}
 		pause := max(jitter(wait), retryAfter(err))
@@ -205,8 +210,8 @@ func (u *unreachable) Error() string {
 // Unwrap gives the cause.
 func (u *unreachable) Unwrap() error { return u.cause }
 
-// passing reports whether the same call may succeed later.
-func passing(err error) bool {
+// Passing reports whether the same call may succeed later.
+func Passing(err error) bool {
 	var refused *APIError
 	if errors.As(err, &refused) {
 		switch refused.Status {

@@ -199,7 +199,10 @@ func (v *values) explain(err error) error {
 	}
 	at := v.dec.InputOffset()
 	var syntactic *jsontext.SyntacticError
-	if errors.As(err, &syntactic) {
+	switch {
+	case errors.Is(err, errHuge):
+		err = errHuge
+	case errors.As(err, &syntactic):
 		at, err = syntactic.ByteOffset, syntactic.Err
 	}
 	return fmt.Errorf("line %d (finding %d): %w", v.src.lineAt(at), v.index, err)
@@ -208,6 +211,8 @@ func (v *values) explain(err error) error {
 // readAhead is how much is read for one finding at most, the decoder's own
 // reading ahead included.
 const readAhead = 4 * maxBatchBytes
+
+var errHuge = errors.New("a value is longer than 4 MiB")
 
 // A source counts lines and keeps one huge value from filling the memory.
 type source struct {
@@ -220,7 +225,7 @@ type source struct {
 
 func (s *source) Read(p []byte) (int, error) {
 	if s.budget <= 0 {
-		return 0, errors.New("a value is longer than 4 MiB")
+		return 0, errHuge
 	}
 	n, err := s.r.Read(p[:min(int64(len(p)), s.budget)])
 	for at := 0; ; {

@@ -169,7 +169,7 @@ func (s *sender) stream(ctx context.Context, all items) error {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
-			return fmt.Errorf("%s: %w; what stood before it was sent", s.name, err)
+			return fmt.Errorf("%s: %w; what stood before it was sent: mend the file, then send it again", s.name, err)
 		}
 		raw := it.raw
 		if s.o.Source != "" && it.bad == "" {

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// A standIn answers as a hub does, with fixed answers, and refuses a wrong key.
+type standIn struct {
+	mu     sync.Mutex
+	busy   int // how many more requests are told to come back
+	served *http.ServeMux
+}
+
+const alertJSON = `{"id":"%s","tenant":"default","fingerprint":"%064d","title":"SQL \u001b[31minjection","type":"sql_injection","severity":"critical","status":"%s",` +
+	`"asset_id":"web-1","source":"cybervault","sources":["cybervault"],"first_seen":"2026-01-02T15:04:05Z","last_seen":"2026-01-02T15:04:05Z",` +
+	`"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:05Z","count":3,"generation":1,"version":2%s}`
+
+func newStandIn() *standIn {
+	s := &standIn{busy: 1, served: http.NewServeMux()}
+	route := func(pattern string, h func(r *http.Request) (int, string)) {
+		method, path, _ := strings.Cut(pattern, " ")
+		s.served.HandleFunc(method+" /api/v1"+path, func(w http.ResponseWriter, r *http.Request) {
+			status, body := h(r)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			io.WriteString(w, body) //nolint:errcheck // the test sees it
+		})
+	}
+	route("POST /findings/batch", s.batch)
+	route("GET /alerts", alertPages)
+	route("GET /alerts/{id}", func(r *http.Request) (int, string) {
+		if r.PathValue("id") != "alt_1" {
+			return problem(404, "there is no such alert", "")
+		}
+		return 200, fmt.Sprintf(alertJSON, "alt_1", 1, "open", `,"findings":[],"timeline":[{"alert_id":"alt_1","version":1,"at":"2026-01-02T15:04:05Z","actor":"source:cybervault","action":"created"}]`)
+	})
+	route("POST /alerts/{id}/acknowledge", func(r *http.Request) (int, string) {
+		body, _ := io.ReadAll(r.Body)
+		if r.PathValue("id") == "alt_9" {
+			return problem(404, "there is no such alert", "")
+		}
+		if string(body) != `{"note":"mine"}` {
+			return problem(422, "note is wrong: "+string(body), "")
+		}
+		return 200, fmt.Sprintf(alertJSON, r.PathValue("id"), 1, "investigating", "")
+	})
+	route("GET /deliveries", func(r *http.Request) (int, string) {
+		return 200, `{"data":[{"id":"dlv_1","tenant":"default","endpoint_id":"whk_1","kind":"webhook","action":"send","state":"` + r.URL.Query().Get("state") +
+			`","event_id":"msg_1","event_type":"alert.created","sequence":1,"subject":"alt_1","attempts":4,"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:05Z","last_status":500,"last_error":"the receiver answered 500"}],"next_cursor":null,"has_more":false}`
+	})
+	route("GET /connectors", func(*http.Request) (int, string) {
+		return 200, `{"data":[{"name":"vault","kind":"cybervault","state":"failing","pulls":true,"receives":true,"lag_seconds":90.5,"last_error":{"at":"2026-01-02T15:04:05Z","error":"the token is wrong","advice":"make a new one"},"counts":{"findings_pulled":4,"findings_received":3,"errors":2}}],"next_cursor":null,"has_more":false}`
+	})
+	route("POST /webhooks", func(r *http.Request) (int, string) {
+		body, _ := io.ReadAll(r.Body)
+		if bytes.Contains(body, []byte("127.0.0.1")) {
+			return problem(422, "url is refused (loopback)", `,"errors":[{"pointer":"/url","detail":"leads to a loopback address"},{"pointer":"/filter","detail":"does not compile"}]`)
+		}
+		return 201, `{"id":"whk_1","tenant":"default","kind":"webhook","url":"https://siem.example/x","enabled":true,"events":["alert.*"],"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:05Z","version":1,"secret":"whsec_c2VjcmV0"}`
+	})
+	route("DELETE /webhooks/{id}", func(*http.Request) (int, string) { return 204, "" })
+	route("POST /api-keys", func(r *http.Request) (int, string) {
+		return 201, `{"id":"key_1","name":"scanner","role":"ingest","created_at":"2026-01-02T15:04:05Z","key":"toc_live_once"}`
+	})
+	return s
+}
+
+func problem(status int, detail, more string) (int, string) {
+	return status, fmt.Sprintf(`{"type":"about:blank","title":%q,"status":%d,"detail":%q,"error":%q%s}`, http.StatusText(status), status, detail, detail, more)
+}
+
+// ServeHTTP checks the key first.
+func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != "Bearer toc_live_right" {
+		w.WriteHeader(401)
+		_, body := problem(401, "the API key is not known", "")
+		io.WriteString(w, body) //nolint:errcheck // the test sees it
+		return
+	}
+	s.served.ServeHTTP(w, r)
+}
+
+func (s *standIn) batch(r *http.Request) (int, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy > 0 {
+		s.busy--
+		return problem(503, "the backlog is full", "")
+	}
+	body, _ := io.ReadAll(r.Body)
+	var rejected []string
+	lines := strings.Split(strings.TrimSpace(string(body)), "\n")
+	for i, l := range lines {
+		if !strings.Contains(l, `"asset_id"`) {
+			rejected = append(rejected, fmt.Sprintf(`{"index":%d,"error":"asset_id is required"}`, i))
+		}
+	}
+	return 202, fmt.Sprintf(`{"accepted":%d,"ids":[],"rejected":[%s]}`, len(lines)-len(rejected), strings.Join(rejected, ","))
+}
+
+// alertPages gives 450 alerts in parts of at most limit.
+func alertPages(r *http.Request) (int, string) {
+	const all = 450
+	limit, from := 50, 0
+	fmt.Sscan(r.URL.Query().Get("limit"), &limit) //nolint:errcheck // the default stays
+	fmt.Sscan(r.URL.Query().Get("after"), &from)  //nolint:errcheck // from the start
+	if limit > 200 {
+		return problem(400, "limit must be at most 200", "")
+	}
+	var rows []string
+	for i := from; i < min(from+limit, all); i++ {
+		rows = append(rows, fmt.Sprintf(alertJSON, fmt.Sprintf("alt_%d", i), i, "open", ""))
+	}
+	next, more := "null", from+limit < all
+	if more {
+		next = fmt.Sprintf(`"%d"`, from+limit)
+	}
+	return 200, fmt.Sprintf(`{"data":[%s],"next_cursor":%s,"has_more":%t}`, strings.Join(rows, ","), next, more)
+}
