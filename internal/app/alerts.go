@@ -85,13 +85,10 @@ func (a *alerts) Alert(ctx context.Context, t hub.TenantID, id hub.AlertID) (*ap
 		if v.Timeline, err = r.Timeline(t, id); err != nil {
 			return err
 		}
-		rows, err := r.ListFindings(t, &store.FindingFilter{Alert: id}, 0, 0, shownFindings)
-		for _, row := range rows {
-			x, err := findingView(row)
-			if err != nil {
-				return err
-			}
-			v.Findings = append(v.Findings, *x)
+		ids := findingsIn(v.Timeline)
+		rows, err := r.FindingsByID(t, ids[:min(len(ids), shownFindings)])
+		if err == nil {
+			v.Findings, err = findingViews(rows)
 		}
 		return err
 	})

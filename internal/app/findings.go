@@ -242,8 +242,11 @@ func findingView(row store.FindingRow) (*api.FindingView, error) {
 
 // List shows triaged findings, newest first.
 func (f *findings) List(ctx context.Context, t hub.TenantID, q api.FindingQuery, pg page.Request) (api.List[api.FindingView], error) {
-	filter := store.FindingFilter{Severity: q.Severity, Type: q.Type, Source: q.Source, AssetID: q.AssetID, Outcome: q.Outcome, Alert: q.Alert}
+	filter := store.FindingFilter{Severity: q.Severity, Type: q.Type, Source: q.Source, AssetID: q.AssetID, Outcome: q.Outcome}
 	out := api.List[api.FindingView]{Data: []api.FindingView{}}
+	if q.Alert != "" {
+		return f.ofAlert(ctx, t, q.Alert, pg)
+	}
 	before, err := page.DecodeInt("findings", pg.After)
 	if err != nil {
 		return out, err
@@ -265,12 +268,64 @@ func (f *findings) List(ctx context.Context, t hub.TenantID, q api.FindingQuery,
 		rows = rows[:pg.Limit]
 		out.Next = page.EncodeInt("findings", rows[pg.Limit-1].N)
 	}
+	out.Data, err = findingViews(rows)
+	return out, err
+}
+
+// ofAlert shows the findings that changed an alert, newest first. They are those
+// that its timeline names; repeated deliveries are not among them.
+func (f *findings) ofAlert(ctx context.Context, t hub.TenantID, alert hub.AlertID, pg page.Request) (api.List[api.FindingView], error) {
+	out := api.List[api.FindingView]{Data: []api.FindingView{}}
+	before, err := page.DecodeInt("findings-of", pg.After)
+	if err != nil {
+		return out, err
+	}
+	err = f.st.View(ctx, func(r *store.Reader) error {
+		timeline, err := r.Timeline(t, alert)
+		if err != nil {
+			return err
+		}
+		ids := findingsIn(timeline)
+		if total := int64(len(ids)); pg.Page > 0 {
+			out.Total = &total
+		}
+		from := min(pg.Skip(), len(ids))
+		if before > 0 { // counted from the oldest, so that it stays valid while findings are added
+			from = max(len(ids)-int(before), 0)
+		}
+		end := min(from+pg.Limit, len(ids))
+		if end < len(ids) {
+			out.Next = page.EncodeInt("findings-of", int64(len(ids)-end))
+		}
+		rows, err := r.FindingsByID(t, ids[from:end])
+		if err == nil {
+			out.Data, err = findingViews(rows)
+		}
+		return err
+	})
+	return out, err
+}
+
+// findingsIn lists the findings that a timeline names, newest first.
+func findingsIn(timeline []hub.Change) []hub.FindingID {
+	var ids []hub.FindingID
+	for i := len(timeline) - 1; i >= 0; i-- {
+		all := timeline[i].Findings
+		for j := len(all) - 1; j >= 0; j-- {
+			ids = append(ids, all[j])
+		}
+	}
+	return ids
+}
+
+func findingViews(rows []store.FindingRow) ([]api.FindingView, error) {
+	views := make([]api.FindingView, 0, len(rows))
 	for _, row := range rows {
 		v, err := findingView(row)
 		if err != nil {
-			return out, err
+			return nil, err
 		}
-		out.Data = append(out.Data, *v)
+		views = append(views, *v)
 	}
-	return out, nil
+	return views, nil
 }

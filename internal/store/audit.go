@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
@@ -11,7 +12,43 @@ import (
 // keepNote is how far apart the checkpoints are that are kept over time.
 const keepNote = time.Minute
 
-var auditTable = &table{"audit_entries", []string{"tenant", "seq", "hash", "entry"}}
+var auditTable = &table{"audit_entries", []string{"n", "tenant", "seq", "hash", "entry"}}
+
+// logShift is where the number of a log begins in the key of its entries: a log
+// holds up to 2^40 of them.
+const logShift = 40
+
+// maxEntries is how many entries a log can have.
+const maxEntries = 1<<logShift - 1
+
+// place gives the key of an entry.
+func place(no, seq int64) int64 { return no<<logShift | seq }
+
+// logNo gives the number of a tenant's log; 0 if there is none.
+func (r *Reader) logNo(tenant hub.TenantID) (int64, error) {
+	var no int64
+	_, err := r.one("SELECT no FROM audit_logs WHERE tenant = $1", []any{string(tenant)}, func(v []any) error {
+		no = v[0].(int64)
+		return nil
+	})
+	return no, err
+}
+
+// openLog gives the number of a tenant's log, and a new log one.
+func (tx *Tx) openLog(tenant hub.TenantID) (int64, error) {
+	if no := tx.s.memory.logs[tenant]; no != 0 {
+		return no, nil
+	}
+	no, err := tx.logNo(tenant)
+	if err == nil && no == 0 {
+		no = tx.counter("audit.logs", 1)
+		_, err = tx.Exec("INSERT INTO audit_logs (tenant, no) VALUES ($1, $2)", string(tenant), no)
+	}
+	if err == nil {
+		tx.s.memory.logs[tenant] = no
+	}
+	return no, err
+}
 
 // seal makes the transaction's audit entries final and stores them with the new
 // end of each log.
@@ -24,8 +61,12 @@ func (tx *Tx) seal() error {
 		if err != nil {
 			return err
 		}
+		no, err := tx.openLog(tenant)
+		if err != nil {
+			return err
+		}
 		for i := range sealed {
-			tx.appendRow(auditTable, string(tenant), sealed[i].Sequence, sealed[i].Hash[:], sealed[i].Bytes)
+			tx.appendRow(auditTable, place(no, sealed[i].Sequence), string(tenant), sealed[i].Sequence, sealed[i].Hash[:], sealed[i].Bytes)
 		}
 		if err := tx.post(tenant, entries, sealed); err != nil {
 			return err
@@ -162,10 +203,14 @@ func (r *Reader) AuditHead(tenant hub.TenantID) (hub.AuditHead, error) {
 // on up to below the end, in stored order, until it returns false.
 func (r *Reader) AuditEntries(tenant hub.TenantID, from, end int64, yield func(hub.SealedEntry) bool) error {
 	const chunk = 1000
+	no, err := r.logNo(tenant)
+	if err != nil {
+		return err
+	}
 	for stopped := false; from < end && !stopped; {
 		n := 0
-		err := r.q.Query("SELECT seq, hash, entry FROM audit_entries WHERE tenant = $1 AND seq >= $2 AND seq < $3 ORDER BY seq LIMIT $4",
-			[]any{string(tenant), from, end, int64(chunk)}, func(v []any) error {
+		err := r.q.Query("SELECT seq, hash, entry FROM audit_entries WHERE tenant = $1 AND n >= $2 AND n < $3 ORDER BY n LIMIT $4",
+			[]any{string(tenant), place(no, from), place(no, min(end, maxEntries)), int64(chunk)}, func(v []any) error {
 				n++
 				from = v[0].(int64) + 1
 				if stopped {
@@ -186,10 +231,14 @@ func (r *Reader) AuditEntries(tenant hub.TenantID, from, end int64, yield func(h
 // AuditEntriesBefore is AuditEntries from below end downwards.
 func (r *Reader) AuditEntriesBefore(tenant hub.TenantID, end int64, yield func(hub.SealedEntry) bool) error {
 	const chunk = 200
+	no, err := r.logNo(tenant)
+	if err != nil {
+		return err
+	}
 	for stopped := false; !stopped; {
 		n := 0
-		err := r.q.Query("SELECT seq, hash, entry FROM audit_entries WHERE tenant = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
-			[]any{string(tenant), end, int64(chunk)}, func(v []any) error {
+		err := r.q.Query("SELECT seq, hash, entry FROM audit_entries WHERE tenant = $1 AND n >= $2 AND n < $3 ORDER BY n DESC LIMIT $4",
+			[]any{string(tenant), place(no, 0), place(no, min(end, maxEntries)), int64(chunk)}, func(v []any) error {
 				n++
 				end = v[0].(int64)
 				if stopped {
@@ -234,15 +283,13 @@ func (r *Reader) AuditNotes(tenant hub.TenantID) ([][]byte, error) {
 // was moved.
 func (r *Reader) AuditEntriesStored(tenant hub.TenantID, from int64, yield func(hub.SealedEntry) bool) error {
 	const chunk = 1000
-	n := int64(0)
+	n := int64(math.MinInt64)
 	if from > 0 {
-		_, err := r.one("SELECT n FROM audit_entries WHERE tenant = $1 AND seq = $2", []any{string(tenant), from - 1}, func(v []any) error {
-			n = v[0].(int64)
-			return nil
-		})
+		no, err := r.logNo(tenant)
 		if err != nil {
 			return err
 		}
+		n = place(no, from-1)
 	}
 	for stopped := false; !stopped; {
 		rows := 0
@@ -268,8 +315,12 @@ func (r *Reader) AuditEntriesStored(tenant hub.TenantID, from int64, yield func(
 // AuditHashes gives the integrity hashes of entries from up to below end.
 func (r *Reader) AuditHashes(tenant hub.TenantID, from, end int64) ([][32]byte, error) {
 	all := make([][32]byte, 0, end-from)
-	err := r.q.Query("SELECT hash FROM audit_entries WHERE tenant = $1 AND seq >= $2 AND seq < $3 ORDER BY seq",
-		[]any{string(tenant), from, end}, func(v []any) error {
+	no, err := r.logNo(tenant)
+	if err != nil {
+		return nil, err
+	}
+	err = r.q.Query("SELECT hash FROM audit_entries WHERE tenant = $1 AND n >= $2 AND n < $3 ORDER BY n",
+		[]any{string(tenant), place(no, from), place(no, end)}, func(v []any) error {
 			var h [32]byte
 			copy(h[:], bytesOf(v[0]))
 			all = append(all, h)

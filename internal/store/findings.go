@@ -42,7 +42,6 @@ func (r *Reader) Triaged(tenant hub.TenantID, ids []hub.FindingID) (map[hub.Find
 // A FindingFilter says which findings a list is of.
 type FindingFilter struct {
 	Severity, Type, Source, AssetID, Outcome []string
-	Alert                                    hub.AlertID
 }
 
 func (f *FindingFilter) condition(tenant hub.TenantID) *condition {
@@ -53,9 +52,6 @@ func (f *FindingFilter) condition(tenant hub.TenantID) *condition {
 	c.in("source", f.Source)
 	c.in("asset_id", f.AssetID)
 	c.in("outcome", f.Outcome)
-	if f.Alert != "" {
-		c.add("alert_id = ?", string(f.Alert))
-	}
 	return c
 }
 
@@ -104,4 +100,24 @@ func findingRow(v []any) FindingRow {
 		Triage: hub.Triage{Finding: hub.FindingID(v[1].(string)), Alert: hub.AlertID(v[2].(string)), Outcome: hub.Outcome(v[3].(string))},
 		Doc:    bytesOf(v[4]),
 	}
+}
+
+// FindingsByID gives triaged findings by their ids, in the order of the ids.
+func (r *Reader) FindingsByID(tenant hub.TenantID, ids []hub.FindingID) ([]FindingRow, error) {
+	keys, found := make([]any, len(ids)), map[hub.FindingID]FindingRow{}
+	for i := range ids {
+		keys[i] = string(ids[i])
+	}
+	err := queryIn(r, "SELECT n, id, alert_id, outcome, doc FROM findings WHERE tenant = $1 AND id IN (?)", []any{string(tenant)}, keys, func(v []any) error {
+		row := findingRow(v)
+		found[row.Triage.Finding] = row
+		return nil
+	})
+	rows := make([]FindingRow, 0, len(ids))
+	for _, id := range ids {
+		if row, there := found[id]; there {
+			rows = append(rows, row)
+		}
+	}
+	return rows, err
 }

@@ -99,6 +99,7 @@ type memory struct {
 	loaded   bool
 	counters map[string]int64
 	heads    map[hub.TenantID]hub.AuditHead
+	logs     map[hub.TenantID]int64 // numbers of the audit logs
 	notes    map[hub.TenantID]int64 // when a checkpoint was last kept, in microseconds
 }
 

@@ -250,7 +250,7 @@ func (s *Store) remember(tx *Tx) error {
 	if s.memory.loaded {
 		return nil
 	}
-	m := memory{counters: map[string]int64{}, heads: map[hub.TenantID]hub.AuditHead{}, notes: map[hub.TenantID]int64{}}
+	m := memory{counters: map[string]int64{}, heads: map[hub.TenantID]hub.AuditHead{}, logs: map[hub.TenantID]int64{}, notes: map[hub.TenantID]int64{}}
 	err := tx.Query("SELECT name, value FROM counters", nil, func(v []any) error {
 		m.counters[v[0].(string)] = v[1].(int64)
 		return nil

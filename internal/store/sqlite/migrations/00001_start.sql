@@ -58,7 +58,6 @@ CREATE TABLE findings (
   doc         BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX findings_id ON findings (id);
-CREATE INDEX findings_alert ON findings (alert_id);
 
 -- One row a fingerprint: the state of the deduplication and its current alert.
 -- origin never changes and is what sightings hang on; dkey is the delivery key
@@ -265,6 +264,12 @@ CREATE INDEX idempotency_at ON idempotency (at);
 -- The audit log. entry holds the canonical bytes, which are the truth; hash is
 -- SHA-256(0x00 || entry). postings say which entries a value of a field may be
 -- in, a range a transaction, so that queries do not cost an index row an entry.
+-- n is the log's number << 40 | seq, so that entries need no index.
+CREATE TABLE audit_logs (
+  tenant TEXT PRIMARY KEY,
+  no     INTEGER NOT NULL UNIQUE
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE audit_entries (
   n      INTEGER PRIMARY KEY,
   tenant TEXT NOT NULL,
@@ -272,7 +277,6 @@ CREATE TABLE audit_entries (
   hash   BLOB NOT NULL,
   entry  BLOB NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX audit_entries_seq ON audit_entries (tenant, seq);
 
 CREATE TABLE audit_postings (
   tenant TEXT NOT NULL,
