@@ -1,0 +1,229 @@
+package pagerduty
+
+import (
+	stdjson "encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/PagerDuty/go-pagerduty"
+
+	"github.com/tocsin/tocsin/hub"
+)
+
+// PagerDuty's limits.
+const (
+	maxSummary = 1024
+	maxField   = 1024
+	maxKey     = 255
+	// maxEvent is 512 KB, read the strict way.
+	maxEvent = 512_000
+)
+
+// Actions of the Events API.
+const (
+	trigger     = "trigger"
+	acknowledge = "acknowledge"
+	resolve     = "resolve"
+)
+
+// actionOf says what to do at PagerDuty; "" for nothing.
+func actionOf(asked string, ev *hub.Event) string {
+	switch asked {
+	case hub.ActionTrigger, hub.ActionPost: // notify posts to channels of any kind
+		return trigger
+	case hub.ActionAcknowledge:
+		return acknowledge
+	case hub.ActionResolve:
+		return resolve
+	}
+	switch ev.Type {
+	case hub.AlertAcknowledgedEvent:
+		return acknowledge
+	case hub.AlertResolvedEvent, hub.AlertDismissedEvent, hub.IncidentResolved, hub.EndpointRecovered:
+		return resolve
+	case hub.AlertUpdated:
+		// Only what a responder has to know. On a resolved alert it would page.
+		a := ev.Data.Alert
+		_, worse := ev.Data.Changes["severity"]
+		if a == nil || a.Status != hub.AlertOpen || !worse {
+			return ""
+		}
+		return trigger
+	case hub.IncidentUpdated, hub.ScanCompleted, hub.ComplianceScoreChanged:
+		return ""
+	}
+	return trigger
+}
+
+// dedupKey names the incident. It never changes for one generation of an alert.
+func dedupKey(ev *hub.Event) string {
+	if a := ev.Data.Alert; a != nil {
+		return cutBytes(string(a.ID), maxKey-22) + ":g" + strconv.FormatInt(a.Generation, 10)
+	}
+	kind, _, _ := strings.Cut(string(ev.Type), ".") // endpoint.disabled and endpoint.recovered are one story
+	return cutBytes(kind+":"+ev.Subject, maxKey)
+}
+
+// compose makes the event but for its routing key.
+func (t *Target) compose(ev *hub.Event, p *params, action string) (*pagerduty.V2Event, error) {
+	msg := &pagerduty.V2Event{Action: action, DedupKey: dedupKey(ev)}
+	if action != trigger {
+		return msg, nil
+	}
+	msg.Client = "Tocsin"
+	if link := t.o.Link(ev.Subject); link != "" {
+		msg.ClientURL = link
+		msg.Links = []any{map[string]string{"href": link, "text": "Open in Tocsin"}}
+	}
+	details := detailsOf(ev)
+	maps.Copy(details, p.Details)
+	msg.Payload = payloadOf(ev, p)
+	msg.Payload.Details = details
+	return msg, fit(msg, details)
+}
+
+func payloadOf(ev *hub.Event, p *params) *pagerduty.V2Payload {
+	out := &pagerduty.V2Payload{
+		Summary: string(ev.Type) + " " + ev.Subject, Source: "tocsin", Severity: "info", Timestamp: stamp(ev.Time), Class: string(ev.Type),
+	}
+	if ev.Type == hub.ThreatLockdown {
+		out.Severity = "critical"
+	}
+	if ev.Type == hub.EndpointDisabled || ev.Type == hub.ComplianceFailed || ev.Type == hub.AssetVulnerable {
+		out.Severity = "warning"
+	}
+	if a := ev.Data.Alert; a != nil {
+		ofAlert(out, a)
+	}
+	for _, own := range []string{p.Message, p.Summary} {
+		if own != "" {
+			out.Summary = own
+		}
+	}
+	if p.Severity != "" {
+		out.Severity = p.Severity
+	}
+	out.Summary = cut(out.Summary, maxSummary)
+	for _, f := range []*string{&out.Source, &out.Component, &out.Group, &out.Class} {
+		*f = cut(*f, maxField)
+	}
+	return out
+}
+
+func ofAlert(out *pagerduty.V2Payload, a *hub.Alert) {
+	if out.Summary = a.Title; out.Summary == "" {
+		out.Summary = a.Type + " on " + a.AssetID
+	}
+	if a.AssetID != "" {
+		out.Source = a.AssetID
+	}
+	out.Severity, out.Class, out.Group = severity(a.Severity), a.Type, a.Account()
+	if a.Asset != nil {
+		out.Component = a.Asset.Name
+		if out.Component == "" {
+			out.Component = a.Asset.Type
+		}
+	}
+}
+
+// severity is the nearest of PagerDuty's four.
+func severity(s hub.Severity) string {
+	switch s {
+	case hub.Critical:
+		return "critical"
+	case hub.High:
+		return "error"
+	case hub.Medium:
+		return "warning"
+	}
+	return "info"
+}
+
+func stamp(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.UTC().Format(time.RFC3339Nano)
+}
+
+// detailsOf is what a responder sees below the summary.
+func detailsOf(ev *hub.Event) map[string]any {
+	d := map[string]any{"event": ev.Type, "event_id": ev.ID}
+	put := func(name string, v any, is bool) {
+		if is {
+			d[name] = v
+		}
+	}
+	put("reason", ev.Data.Reason, ev.Data.Reason != "")
+	put("changes", ev.Data.Changes, len(ev.Data.Changes) > 0)
+	put("endpoint", ev.Data.Endpoint, ev.Data.Endpoint != nil)
+	put("object", stdjson.RawMessage(ev.Data.Object), len(ev.Data.Object) > 0)
+	a := ev.Data.Alert
+	if a == nil {
+		return d
+	}
+	d["alert_id"], d["status"], d["count"], d["sources"] = a.ID, a.Status, a.Count, a.Sources
+	put("description", a.Description, a.Description != "")
+	put("risk_score", a.RiskScore, a.RiskScore != nil)
+	put("first_seen", stamp(a.FirstSeen), !a.FirstSeen.IsZero())
+	put("labels", a.Labels, len(a.Labels) > 0)
+	put("asset", a.Asset, a.Asset != nil)
+	put("vulnerability", a.Vulnerability, a.Vulnerability != nil)
+	put("compliance", a.Compliance, a.Compliance != nil)
+	put("payload", stdjson.RawMessage(a.Payload), len(a.Payload) > 0)
+	return d
+}
+
+// fit leaves out the largest details until the event is small enough, and says
+// which. It measures with the encoder that go-pagerduty uses.
+func fit(msg *pagerduty.V2Event, details map[string]any) error {
+	var left []string
+	for {
+		encoded, err := stdjson.Marshal(msg)
+		if err != nil {
+			return hub.Wrap(hub.Internal, err, "the event for PagerDuty cannot be encoded")
+		}
+		name := largest(details)
+		if len(encoded)+keyLength <= maxEvent || name == "" {
+			return nil
+		}
+		delete(details, name)
+		left = append(left, cut(name, 100))
+		details[leftOut] = "too large for PagerDuty: " + cut(strings.Join(left, ", "), maxField)
+	}
+}
+
+// leftOut is the detail that names those that are missing.
+const leftOut = "left_out"
+
+func largest(details map[string]any) (name string) {
+	most := -1
+	for _, k := range slices.Sorted(maps.Keys(details)) {
+		encoded, _ := stdjson.Marshal(details[k])
+		if n := len(k) + len(encoded); k != leftOut && n > most {
+			name, most = k, n
+		}
+	}
+	return name
+}
+
+// cut shortens text to a number of characters.
+func cut(text string, most int) string {
+	if utf8.RuneCountInString(text) <= most {
+		return text
+	}
+	r := []rune(text)
+	return string(r[:most-1]) + "…"
+}
+
+// cutBytes shortens a key, whose limit may be of bytes.
+func cutBytes(key string, most int) string {
+	if len(key) <= most {
+		return key
+	}
+	return strings.ToValidUTF8(key[:most], "")
+}

@@ -1,0 +1,11 @@
+package webhook_test
+
+import (
+	"testing"
+
+	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/relay/webhook"
+	"github.com/tocsin/tocsin/relay/relaytest"
+)
+
+func TestSample(t *testing.T) { relaytest.Sample(t, webhook.Sample(), hub.KindWebhook) }
