@@ -120,7 +120,7 @@ func (c *auditExportCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return fmt.Errorf("%w; name another file with -o", err)
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // gone if all went well
+	defer func() { _ = os.Remove(f.Name()) }() // gone already if all went well
 	err = errors.Join(c.write(ctx, p, f), f.Sync(), f.Close())
 	if err != nil {
 		return err
