@@ -37,7 +37,9 @@ import (
 	"github.com/tocsin/tocsin/pipelines/dedup"
 	"github.com/tocsin/tocsin/pipelines/playbook"
 	"github.com/tocsin/tocsin/relay"
+	"github.com/tocsin/tocsin/relay/pagerduty"
 	"github.com/tocsin/tocsin/relay/sign"
+	"github.com/tocsin/tocsin/relay/slack"
 	"github.com/tocsin/tocsin/relay/webhook"
 )
 
@@ -231,8 +233,11 @@ func profiles(c *configs.Dedup) dedup.Profiles {
 const deliveryLease = 6 * time.Minute
 
 func (a *App) openRelay(ctx context.Context) error {
+	link := func(subject string) string { return a.cfg.Server.BaseURL() + "/alerts/" + subject }
 	a.targets = map[string]relay.Target{
 		hub.KindWebhook:   webhook.New(webhook.Options{Client: a.client, Transform: newTransformer().body}),
+		hub.KindSlack:     slack.New(slack.Options{Client: a.client, Link: link}),
+		hub.KindPagerDuty: pagerduty.New(pagerduty.Options{Client: a.client, Link: link}),
 		hub.KindConnector: actor{a.fleet},
 	}
 	schedule := make([]hub.Duration, len(a.cfg.Relay.Schedule))
@@ -318,7 +323,7 @@ func (a *App) startRouter() error {
 		return err
 	}
 	a.triage = bus.NewBatcher(bus.BatcherOptions{MaxSize: triageBatch}, a.pipeline.Triage)
-	sub := a.bus.Subscriber(embedded.Group{Name: triageGroup, Window: a.cfg.Bus.Window, Coalesce: true})
+	sub := a.bus.Subscriber(embedded.Group{Name: triageGroup, Window: max(a.cfg.Bus.Window, 2*triageBatch), Coalesce: true})
 	handle := func(b *bus.Batcher) message.NoPublishHandlerFunc { return b.Handle }
 	router.AddConsumerHandler("triage", bus.TopicFindings, sub, handle(a.triage)).AddMiddleware(bus.Report)
 	for _, s := range a.elastic {
@@ -342,7 +347,8 @@ func (a *App) startRouter() error {
 	return nil
 }
 
-// triageBatch is how many findings are triaged in one transaction, at most.
+// triageBatch is how many findings are triaged in one transaction, at most. The
+// window is twice that at least, so that one batch gathers while another is done.
 const triageBatch = 256
 
 // quiet leaves the router's own messages out below a warning: they tell of steps,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/bus"
 	"github.com/tocsin/tocsin/internal/secret"
@@ -20,9 +21,9 @@ type elasticSink struct {
 	group    string
 }
 
-// elasticWindow is how many events a sink has in hand: enough to fill a bulk
-// request of 1 MB.
-const elasticWindow = 1000
+// elasticWindow is how many events a sink has in hand: more than fill a bulk
+// request of 1 MB, or every request would wait for its time instead.
+const elasticWindow = 4096
 
 func elasticSettings(e *hub.Endpoint, publicURL string) elastic.Settings {
 	s := elastic.Settings{
@@ -44,7 +45,10 @@ func (a *App) openElastic(endpoints []*hub.Endpoint) error {
 		if e.Kind != hub.KindElastic || !e.Enabled {
 			continue
 		}
-		sink, err := elastic.New(elasticSettings(e, a.cfg.Server.BaseURL()), elastic.Deps{Client: a.client.HTTP(), Log: a.log.With("endpoint", e.Name), Metrics: a.reg})
+		sink, err := elastic.New(elasticSettings(e, a.cfg.Server.BaseURL()), elastic.Deps{
+			Client: a.client.HTTP(), Log: a.log.With("endpoint", e.Name),
+			Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"endpoint": e.Name}, a.reg),
+		})
 		if err != nil {
 			return fmt.Errorf("endpoint %s: %w", e.Name, err)
 		}
