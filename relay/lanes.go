@@ -58,6 +58,9 @@ type lane struct {
 	// gone holds back what was claimed with this number or before: the endpoint
 	// was switched off, and those claims may not have seen it yet.
 	gone uint64
+	// paused is until when the far side asked to be left alone (Retry-After): it
+	// means the endpoint, not the one delivery that was told.
+	paused time.Time
 }
 
 func (l *lane) shaky() bool { return l.failures > 0 && !l.proven }
@@ -93,6 +96,9 @@ func (s *lanes) of(e *hub.Endpoint) *lane {
 
 // room is how many more deliveries of a lane may be claimed.
 func (s *lanes) room(l *lane) int {
+	if time.Now().Before(l.paused) {
+		return 0
+	}
 	return max(s.most(l)-len(l.waiting)-l.sending, 0)
 }
 
@@ -193,10 +199,17 @@ func (s *lanes) allows(l *lane, now time.Time) (ok bool, at time.Time) {
 	if l.sending >= share {
 		return false, at
 	}
-	if now.Before(l.free) {
-		return false, l.free
+	if wait := later(l.free, l.paused); now.Before(wait) {
+		return false, wait
 	}
 	return true, at
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // take starts the first task of the lane at turn.
@@ -303,7 +316,7 @@ func (l *lane) fail(now time.Time) {
 
 // idle reports whether there is nothing to remember of a lane.
 func (l *lane) idle() bool {
-	return len(l.waiting)+l.sending == 0 && l.failures == 0 && l.gone == 0 && l.rate == 0 && !l.proven
+	return len(l.waiting)+l.sending == 0 && l.failures == 0 && l.gone == 0 && l.rate == 0 && !l.proven && !time.Now().Before(l.paused)
 }
 
 // clear takes all that waits, of one endpoint or, for "", of all.

@@ -89,7 +89,29 @@ func (r *run) conclude(res result, now time.Time) {
 	if o.Disable != "" {
 		r.switchOff(t.Endpoint, now)
 	}
+	if wait := askedFor(res.err); wait > 0 && a == failed {
+		r.putOff(t.Endpoint, now.Add(wait), now)
+	}
 	r.after(t, a, now)
+}
+
+// askedFor is how long the far side asked to be left alone.
+func askedFor(err error) time.Duration {
+	var e *hub.Error
+	if !errors.As(err, &e) {
+		return 0
+	}
+	return min(e.RetryAfter, MaxRetryAfter)
+}
+
+// putOff leaves an endpoint alone until a time, and gives back what is claimed
+// for it, to fall due then.
+func (r *run) putOff(e *hub.Endpoint, until, now time.Time) {
+	l := r.lanes.of(e)
+	l.paused = later(l.paused, until)
+	for _, t := range r.lanes.clear(e.ID) {
+		r.settle(release(&t.Job, l.paused), now)
+	}
 }
 
 // after frees what the send had, and claims for its endpoint if that was full.

@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"context"
+	"sync"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -124,6 +125,47 @@ func TestRetryAfterIsAFloor(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if n := len(f.times("dlv_000000")); n != 2 {
 			t.Errorf("%d attempts after it, want 2", n)
+		}
+	})
+}
+
+// What one delivery is told in a Retry-After holds for all of its endpoint, and
+// for no other.
+func TestRetryAfterPausesTheEndpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemory(t)
+		begin, early, others := time.Now(), 0, 0
+		var mu sync.Mutex
+		f := newFar(func(_ context.Context, e *hub.Endpoint, _ *hub.Delivery) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if e.Name == "b" {
+				others++
+				return nil
+			}
+			early++
+			if time.Since(begin) < time.Minute {
+				return &hub.Error{Kind: hub.RateLimited, Msg: "status 429", RetryAfter: time.Minute}
+			}
+			return nil
+		})
+		a, b := q.endpoint("a"), q.endpoint("b")
+		a.Name, b.Name = "a", "b"
+		q.add(a, 50)
+		q.add(b, 50)
+		stop := start(t, q, f, nil)
+		defer stop()
+		time.Sleep(59 * time.Second)
+		mu.Lock()
+		if early > 2 || others != 50 { // a second send may have been under way
+			t.Errorf("%d sends before Retry-After is over, and %d to the other endpoint; want at most 2, and 50", early, others)
+		}
+		mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if early < 51 {
+			t.Errorf("%d sends in all, want all 50 again", early)
 		}
 	})
 }
