@@ -281,7 +281,9 @@ func TestTimes(t *testing.T) {
 		micros int64
 		want   string
 	}{
-		{-1, `"1970-01-01T00:00:00.000000Z"`}, {maxTime, `"9999-12-31T23:59:59.999999Z"`}, {maxTime + 1, `"9999-12-31T23:59:59.999999Z"`},
+		{-1, `"1970-01-01T00:00:00.000000Z"`},
+		{maxTime, `"9999-12-31T23:59:59.999999Z"`},
+		{maxTime + 1, `"9999-12-31T23:59:59.999999Z"`},
 		{time.Date(2026, 2, 3, 4, 5, 6, 7_000, time.UTC).UnixMicro(), `"2026-02-03T04:05:06.000007Z"`},
 	} {
 		if got := string(appendTime(nil, c.micros)); got != c.want {

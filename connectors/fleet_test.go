@@ -239,8 +239,11 @@ func TestActions(t *testing.T) {
 
 func TestParams(t *testing.T) {
 	spec := ActionSpec{Name: "a.b", Params: []ParamSpec{
-		{Name: "s", Type: ParamString, Required: true, Enum: []string{"x", "y"}}, {Name: "n", Type: ParamNumber},
-		{Name: "b", Type: ParamBoolean}, {Name: "o", Type: ParamObject}, {Name: "l", Type: ParamArray},
+		{Name: "s", Type: ParamString, Required: true, Enum: []string{"x", "y"}},
+		{Name: "n", Type: ParamNumber},
+		{Name: "b", Type: ParamBoolean},
+		{Name: "o", Type: ParamObject},
+		{Name: "l", Type: ParamArray},
 	}}
 	tests := []struct{ params, pointers string }{
 		{`{"s":"x"}`, ""},

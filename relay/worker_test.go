@@ -2,8 +2,8 @@ package relay_test
 
 import (
 	"context"
-	"sync"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"

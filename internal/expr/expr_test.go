@@ -208,8 +208,10 @@ func TestTemplates(t *testing.T) {
 		{`${{ alert.count }}`, int64(3)},
 		{`${{alert.sources}}`, []any{"cybervault", "vigilare"}},
 		{`[${{ alert.severity }}] ${{ alert.title }}`, `[high] SQL injection`},
-		{`n=${{ alert.count }} r=${{ alert.payload.ratio }} t=${{ alert.created_at }} s=${{ alert.sources }}`,
-			`n=3 r=0.5 t=2026-11-02T10:00:00Z s=["cybervault","vigilare"]`},
+		{
+			`n=${{ alert.count }} r=${{ alert.payload.ratio }} t=${{ alert.created_at }} s=${{ alert.sources }}`,
+			`n=3 r=0.5 t=2026-11-02T10:00:00Z s=["cybervault","vigilare"]`,
+		},
 		{`${{ {"a": {"b": "}}"}} }}`, map[string]any{"a": map[string]any{"b": "}}"}}},
 		{`cost $${{ is literal, $5 too, ${{ "x" }}`, `cost ${{ is literal, $5 too, x`},
 		{`${{ '''it's }} "''' }}!`, `it's }} "!`},

@@ -93,20 +93,23 @@ func TestAdvance(t *testing.T) {
 			"a condition that fails is not met", `
   - {id: a, if: 'alert.payload.none == 1', uses: alert.comment, with: {text: x}}
   - {id: b, if: 'steps.a.error != ""', uses: alert.comment, with: {text: "${{ steps.a.error }}"}}`,
-			[]string{`b alert.comment {"text":"if: no such key: none"}`}, "a:skipped b:done done", "if: no such key",
+			[]string{`b alert.comment {"text":"if: no such key: none"}`},
+			"a:skipped b:done done", "if: no such key",
 		},
 		{
 			"a failure stops", `
   - {id: a, uses: alert.comment, with: {text: x}}
   - {id: b, uses: alert.comment, with: {text: "${{ alert.payload.none }}"}}
   - {id: c, uses: alert.comment, with: {text: z}}`,
-			[]string{`a alert.comment {"text":"x"}`}, "a:done b:failed failed", "with.text: no such key: none",
+			[]string{`a alert.comment {"text":"x"}`},
+			"a:done b:failed failed", "with.text: no such key: none",
 		},
 		{
 			"a failure continues", `
   - {id: a, uses: slack.post, with: {channel: "${{ alert.assignee }}"}, on_error: continue}
   - {id: b, if: 'steps.a.status == "failed"', uses: alert.comment, with: {text: "${{ steps.a.error }}"}}`,
-			[]string{`b alert.comment {"text":"with.channel is empty"}`}, "a:failed b:done done", "is empty",
+			[]string{`b alert.comment {"text":"with.channel is empty"}`},
+			"a:failed b:done done", "is empty",
 		},
 		{
 			"a value of the wrong type", `
@@ -116,7 +119,8 @@ func TestAdvance(t *testing.T) {
 		{
 			"null is as if it were not there", `
   - {id: a, uses: alert.set, with: {note: n, assignee: "${{ alert.payload.?none }}"}}`,
-			[]string{`a alert.set {"note":"n"}`}, "a:done done", "",
+			[]string{`a alert.set {"note":"n"}`},
+			"a:done done", "",
 		},
 		{
 			"for each", `
@@ -132,7 +136,8 @@ func TestAdvance(t *testing.T) {
 		{
 			"for each with one that fails", `
   - {id: a, for_each: '[1, 0, 2]', uses: alert.comment, with: {text: "${{ 4 / item }}"}}`,
-			[]string{`a[0] alert.comment {"text":"4"}`}, "a:failed failed", "item 1: with.text: division by zero",
+			[]string{`a[0] alert.comment {"text":"4"}`},
+			"a:failed failed", "item 1: with.text: division by zero",
 		},
 		{
 			"for each over no list", `
