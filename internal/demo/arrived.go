@@ -41,17 +41,20 @@ func (j *judge) webhooks() {
 	}
 }
 
-// pages: PagerDuty has an incident for each alert that was to be paged, and it is
-// open or closed as the last delivery said.
+// pages: PagerDuty has an incident for each alert that was to be paged, open or
+// closed as it was told last.
 func (j *judge) pages() {
-	last, opened := map[string]string{}, map[string]bool{}
+	newest, last, opened := map[string]delivery{}, map[string]delivery{}, map[string]bool{}
 	for _, d := range j.deliveries { // newest first
 		if d.Kind != "pagerduty" {
 			continue
 		}
 		j.Deliveries.PagerDuty++
-		if last[d.Subject] == "" {
-			last[d.Subject] = d.Action
+		if _, later := newest[d.Subject]; !later {
+			newest[d.Subject] = d
+		}
+		if d.UpdatedAt.After(last[d.Subject].UpdatedAt) {
+			last[d.Subject] = d
 		}
 		opened[d.Subject] = opened[d.Subject] || d.Action == "trigger"
 	}
@@ -66,8 +69,10 @@ func (j *judge) pages() {
 		case !triggered:
 		case got == "":
 			j.lose("alert %s was to be paged, but PagerDuty has no incident of it", alert)
-		case (got == "resolved") != (last[alert] == "resolve"):
-			j.fault("PagerDuty's incident of alert %s is %s, but the last delivery was %s", alert, got, last[alert])
+		case (got == "resolved") != (last[alert].Action == "resolve"):
+			j.fault("PagerDuty's incident of alert %s is %s, but it was told %s last", alert, got, last[alert].Action)
+		case newest[alert].Action != last[alert].Action:
+			j.note("PagerDuty was told to %s alert %s after it had been told to %s it: a retry was overtaken", last[alert].Action, alert, newest[alert].Action)
 		}
 	}
 	for alert := range state {
@@ -91,18 +96,30 @@ func alertIn(key string) string {
 	return key[at:end]
 }
 
-// posts: Slack has taken each message. One whose answer was lost may be there
-// twice, since Slack has no key to tell a repeat by.
+// posts: Slack has taken each message; the hub puts the delivery's id into it. One
+// whose answer was lost may be there twice, since Slack has no key to tell a
+// repeat by.
 func (j *judge) posts() {
-	due := 0
-	for _, d := range j.deliveries {
-		if d.Kind == "slack" {
-			due++
-		}
-	}
-	took := 0
+	took, repeats := map[string]bool{}, 0
 	for _, m := range j.far.slack.Messages("") {
-		took += 1 + m.Edits
+		id := deliveryIn(m.Blocks)
+		if took[id] {
+			repeats++
+		}
+		took[id] = true
+	}
+	for _, d := range j.deliveries {
+		if d.Kind != "slack" {
+			continue
+		}
+		j.Deliveries.Slack++
+		if !took[d.ID] {
+			j.lose("Slack never took delivery %s", d.ID)
+		}
+		delete(took, d.ID)
+	}
+	for id := range took {
+		j.fault("Slack has a message that is of no delivery: %q", id)
 	}
 	unclear := 0
 	for _, x := range j.far.slack.History() {
@@ -111,13 +128,19 @@ func (j *judge) posts() {
 			unclear++
 		}
 	}
-	j.Deliveries.Slack = due
-	switch {
-	case took < due:
-		j.lose("Slack took %d messages and edits, %d were due", took, due)
-	case took > due+unclear:
-		j.fault("Slack took %d messages and edits, but %d were due and only %d answers were lost", took, due, unclear)
+	if repeats > unclear {
+		j.fault("Slack has %d messages twice, but only %d answers were lost", repeats, unclear)
 	}
+}
+
+// deliveryIn finds the delivery's id among the ids of a message's blocks.
+func deliveryIn(blocks []map[string]any) string {
+	for _, b := range blocks {
+		if id, _ := b["block_id"].(string); strings.HasPrefix(id, "dlv_") {
+			return id
+		}
+	}
+	return ""
 }
 
 // documents: Elasticsearch has one document for each event of an alert, and the

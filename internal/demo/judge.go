@@ -41,6 +41,7 @@ type judge struct {
 	evidence
 	result
 	faults []string
+	notes  []string // worth knowing, but no fault
 }
 
 // judge collects the evidence, prints the result and returns an error if
@@ -67,6 +68,10 @@ func (d *demo) judge(ctx context.Context) error {
 
 func (j *judge) fault(format string, args ...any) {
 	j.faults = append(j.faults, fmt.Sprintf(format, args...))
+}
+
+func (j *judge) note(format string, args ...any) {
+	j.notes = append(j.notes, fmt.Sprintf(format, args...))
 }
 
 func (j *judge) lose(format string, args ...any) {

@@ -109,8 +109,8 @@ func (s *show) result(f *feed, j *judge) {
 	row("alerts", "%d, %.0f %% fewer than findings", r.Alerts, reduced)
 	row("events", "%d", j.events)
 	soar := j.far.soar.Counts("")
-	row("webhook", "%d taken, each signature verified by the receiver; it made trouble %d times and saw %d repeats", r.Deliveries.Webhook, soar.Troubled, soar.Repeats)
-	row("slack", "%d delivered to %d messages", r.Deliveries.Slack, len(j.far.slack.Messages("")))
+	row("webhook", "%d taken, each signature verified by the receiver; %d repeats after a lost answer", r.Deliveries.Webhook, soar.Repeats)
+	row("slack", "%d delivered", r.Deliveries.Slack)
 	row("pagerduty", "%d delivered to %d incidents", r.Deliveries.PagerDuty, r.Incidents)
 	row("elasticsearch", "%d documents of changes", r.Deliveries.Elastic)
 	row("retried", "%d deliveries needed more than one attempt", retried(j))
@@ -118,6 +118,9 @@ func (s *show) result(f *feed, j *judge) {
 	row("lost", "%d", r.Lost)
 	row("unsigned", "%d", r.Unsigned)
 	row("took", "%.1f s", r.Seconds)
+	for _, n := range j.notes {
+		s.printf("  %-16s %s\n", "note", n)
+	}
 	s.faults(j.faults)
 }
 
