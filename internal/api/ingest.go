@@ -148,7 +148,9 @@ func nothingGood(rejected []intake.Reject) error {
 // the format.
 func (s *Server) postIngest(c *fiber.Ctx) error {
 	r := IngestRequest{Header: c.GetReqHeaders(), Body: bytes.Clone(c.Body()), IP: c.IP(), Query: map[string][]string{}}
-	c.Context().QueryArgs().VisitAll(func(k, v []byte) { r.Query[string(k)] = append(r.Query[string(k)], string(v)) })
+	for k, v := range c.Context().QueryArgs().All() {
+		r.Query[string(k)] = append(r.Query[string(k)], string(v))
+	}
 	res, err := s.deps.Findings.Ingest(c.UserContext(), strings.Clone(c.Params("source")), r)
 	if err != nil {
 		return s.answered(c, err)

@@ -12,8 +12,6 @@ import (
 	"github.com/tocsin/tocsin/hub"
 )
 
-func score(f float64) *float64 { return &f }
-
 func sample() *hub.Event {
 	at := time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC)
 	return &hub.Event{

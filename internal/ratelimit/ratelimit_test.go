@@ -36,7 +36,7 @@ func TestBurstThenRate(t *testing.T) {
 		if got := l.Allow("k", starter); got.Allowed || got.RetryAfter != 1 {
 			t.Errorf("one nanosecond early: %+v", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if got := l.Allow("k", starter); !got.Allowed || got.Remaining != 0 {
 			t.Errorf("after a second: %+v, want one more and no further", got)
 		}

@@ -217,7 +217,3 @@ func describe(v any) string {
 	return fmt.Sprintf("a %T", v)
 }
 
-func (c *Call) span(name string) (time.Duration, bool) {
-	d, ok := c.Params[name].(time.Duration)
-	return d, ok
-}

@@ -83,7 +83,7 @@ func TestSameSeedSameTrouble(t *testing.T) {
 		}
 		return out.String()
 	}
-	if run(1) != run(1) || run(1) == run(2) {
+	if first := run(1); run(1) != first || run(2) == first {
 		t.Error("trouble does not follow the seed")
 	}
 }
