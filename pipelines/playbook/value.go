@@ -216,4 +216,3 @@ func describe(v any) string {
 	}
 	return fmt.Sprintf("a %T", v)
 }
-
