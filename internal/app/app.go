@@ -30,6 +30,7 @@ import (
 	"github.com/tocsin/tocsin/internal/bus"
 	"github.com/tocsin/tocsin/internal/bus/embedded"
 	"github.com/tocsin/tocsin/internal/durable"
+	"github.com/tocsin/tocsin/internal/ops"
 	"github.com/tocsin/tocsin/internal/safehttp"
 	"github.com/tocsin/tocsin/internal/store"
 	"github.com/tocsin/tocsin/internal/store/sqlite"
@@ -180,7 +181,7 @@ func (a *App) openConnectors(context.Context) error {
 }
 
 func (a *App) openPipeline(ctx context.Context) error {
-	catalogue, err := actions(a.fleet, hub.DefaultTenant)
+	catalogue, err := ops.Catalogue(a.fleet.Actions(hub.DefaultTenant))
 	if err != nil {
 		return err
 	}
@@ -264,7 +265,7 @@ func (a *App) openAPI(context.Context) error {
 	a.server = api.New(api.Deps{
 		Access: newKeys(a.st), Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
 		Deliveries: &deliveries{st: a.st, wake: a.queue.Stored},
-		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return ReadCheckpoints(a.cfg.CheckpointFile()) }},
+		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return readCheckpoints(a.cfg.CheckpointFile()) }},
 		Connectors: src, Health: h, Version: a.opts.Version, PublicURL: a.cfg.Server.BaseURL(), BodyLimit: int64(a.cfg.Server.BodyLimit),
 		Plan: string(a.cfg.Limits.Plan), IngestPlan: string(a.cfg.Limits.IngestPlan), Gatherer: a.reg, Registry: a.reg, Log: a.log,
 	})

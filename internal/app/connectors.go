@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -12,7 +11,6 @@ import (
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/api"
 	"github.com/tocsin/tocsin/internal/store"
-	"github.com/tocsin/tocsin/pipelines/playbook"
 )
 
 // cursors is the connectors' store: findings go on the bus in the transaction
@@ -180,27 +178,4 @@ func retryAfterOf(err error) time.Duration {
 // connectorEndpoint is the endpoint that stands for a connector's actions.
 func connectorEndpoint(t hub.TenantID, name string) *hub.Endpoint {
 	return &hub.Endpoint{ID: hub.EndpointID("con_" + name), Tenant: t, Kind: hub.KindConnector, Name: name, Enabled: true}
-}
-
-// actions is the catalogue of what playbooks may do, with the connectors' own.
-func actions(fleet *connectors.Fleet, t hub.TenantID) (playbook.Actions, error) {
-	more := playbook.Actions{}
-	for _, a := range fleet.Actions(t) {
-		params := map[string]playbook.Param{}
-		for _, p := range a.Params {
-			params[p.Name] = playbook.Param{Type: paramTypes[p.Type], Required: p.Required, OneOf: p.Enum, Doc: p.Doc}
-		}
-		action := playbook.ConnectorAction(a.Connector, a.Name, a.Doc, params)
-		if more[a.Name] == nil { // kind.verb is the first connector of its kind
-			more[a.Name] = action
-		}
-		_, verb, _ := strings.Cut(a.Name, ".")
-		more[a.Connector+"."+verb] = action
-	}
-	return playbook.Builtin().Merge(more)
-}
-
-var paramTypes = map[connectors.ParamType]playbook.Type{
-	connectors.ParamString: playbook.Text, connectors.ParamNumber: playbook.Number, connectors.ParamBoolean: playbook.Bool,
-	connectors.ParamObject: playbook.Object, connectors.ParamArray: playbook.List,
 }

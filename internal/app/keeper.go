@@ -12,6 +12,7 @@ import (
 
 	"github.com/tocsin/tocsin/audit"
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/ops"
 	"github.com/tocsin/tocsin/internal/store"
 )
 
@@ -32,8 +33,8 @@ type keeper struct {
 	kept map[hub.TenantID]int64 // size at the last copy; owned by run
 }
 
-// ReadCheckpoints reads the checkpoints kept in a file; none if there is none.
-func ReadCheckpoints(path string) ([][]byte, error) {
+// readCheckpoints reads the checkpoints kept in a file; none if there is none.
+func readCheckpoints(path string) ([][]byte, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -41,33 +42,13 @@ func ReadCheckpoints(path string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return SplitCheckpoints(b), nil
-}
-
-// SplitCheckpoints cuts a file of checkpoints into its notes. A note holds one
-// empty line, between its text and its signatures.
-func SplitCheckpoints(b []byte) [][]byte {
-	var notes [][]byte
-	for len(bytes.TrimSpace(b)) > 0 {
-		b = bytes.TrimLeft(b, "\n")
-		body := bytes.Index(b, []byte("\n\n"))
-		if body < 0 {
-			return append(notes, b) // broken: let the verifier say so
-		}
-		end := bytes.Index(b[body+2:], []byte("\n\n"))
-		if end < 0 {
-			return append(notes, b)
-		}
-		notes = append(notes, b[:body+2+end+1])
-		b = b[body+2+end+1:]
-	}
-	return notes
+	return ops.SplitCheckpoints(string(b)), nil
 }
 
 // compare refuses a database whose audit log is older than a checkpoint kept
 // outside: an old copy was put back, and going on would fork the log.
 func (k *keeper) compare(ctx context.Context) error {
-	notes, err := ReadCheckpoints(k.path)
+	notes, err := readCheckpoints(k.path)
 	if err != nil {
 		return err
 	}

@@ -181,18 +181,18 @@ func (o *AuditOptions) checkpoints(dir string) ([][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; name a file of checkpoints that can be read", err)
 	}
-	notes := splitNotes(string(text))
+	notes := SplitCheckpoints(string(text))
 	if len(notes) == 0 && o.Checkpoint != "" {
 		return nil, fmt.Errorf("%s holds no checkpoint; give the answer of GET /api/v1/audit/checkpoint, or a hub's audit.checkpoints", path)
 	}
 	return notes, nil
 }
 
-// splitNotes cuts a file into its signed notes. A note is text, an empty line,
+// SplitCheckpoints cuts a file into its signed notes. A note is text, an empty line,
 // and signatures, which begin with a dash. One at the end without a line's end
 // was cut short by a crash while it was appended, and is left out unless it is
 // the only one.
-func splitNotes(text string) [][]byte {
+func SplitCheckpoints(text string) [][]byte {
 	var notes [][]byte
 	var note strings.Builder
 	signed := false
