@@ -254,14 +254,13 @@ func (e *end) latency(ctx context.Context) error {
 	}
 	load := &rig.Load{
 		URL: e.hub.URL("/api/v1/findings"), Key: rig.Key, Callers: 256, Rate: e.rate,
-		Body: func(b []byte, i int) ([]byte, bool) { return f.findings.Append(b, i), i < n },
+		Posts: n, Body: func(b []byte, i int) ([]byte, bool) { return f.findings.Append(b, i), true },
 		Started: func(i int, at time.Time) {
 			f.clock.start(i, at)
 			answers.start(i, at)
 		},
 		Done: func(i, _ int, _ []byte) { answers.stop(i, time.Now()) },
 	}
-	load.Body = bounded(load.Body, n)
 	sent := load.Run(ctx)
 	if err := worked(sent); err != nil {
 		return err
@@ -281,14 +280,4 @@ func (e *end) latency(ctx context.Context) error {
 	r.usage(before, after, n)
 	e.add(r)
 	return e.outcomes(ctx)
-}
-
-// bounded ends a load after n posts.
-func bounded(body func([]byte, int) ([]byte, bool), n int) func([]byte, int) ([]byte, bool) {
-	return func(b []byte, i int) ([]byte, bool) {
-		if i >= n {
-			return b, false
-		}
-		return body(b, i)
-	}
 }

@@ -151,3 +151,6 @@ func timeLimit(t *testing.T) <-chan time.Time {
 	t.Helper()
 	return time.After(30 * time.Second)
 }
+
+// timeLong is much longer than anything here takes.
+const timeLong = 30 * time.Second

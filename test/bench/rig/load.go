@@ -18,6 +18,8 @@ type Load struct {
 	// Rate is how many posts are begun a second, whether or not earlier ones
 	// were answered. 0 begins one when an earlier one was answered.
 	Rate float64
+	// Posts ends the load after so many; 0 leaves that to Body and the context.
+	Posts int
 	// Body appends the body of post i; false ends the load.
 	Body func(b []byte, i int) ([]byte, bool)
 	// Started is told when post i was due to begin; nil is nobody. With a Rate
@@ -99,6 +101,9 @@ func (r *runningLoad) caller(ctx context.Context) {
 	var body []byte
 	for ctx.Err() == nil {
 		i := int(r.next.Add(1)) - 1
+		if r.Posts > 0 && i >= r.Posts {
+			return
+		}
 		at, ok := r.wait(ctx, timer, i)
 		if !ok {
 			return
