@@ -23,8 +23,10 @@ import (
 const soarPath = "/soar"
 
 // moderate is the trouble that Slack and PagerDuty make: about one request in
-// twelve fails, half of the failures after the request took effect.
-var moderate = unkind.Knobs{Throttle: 0.01, Fail: 0.04, Cut: 0.03, Slow: 0.05, SlowMS: 50}
+// twelve fails, half of the failures after the request took effect. They do not
+// throttle: their Retry-After is for all that goes to them, while the relay
+// keeps it for the delivery that was told.
+var moderate = unkind.Knobs{Fail: 0.05, Cut: 0.03, Slow: 0.05, SlowMS: 50}
 
 // rough is the trouble that the webhook receiver makes.
 var rough = receiver.Behaviour{Fail: 0.04, Throttle: 0.01, CutBefore: 0.01, CutAfter: 0.02}
