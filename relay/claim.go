@@ -3,7 +3,10 @@ package relay
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"time"
+
+	"github.com/tocsin/tocsin/hub"
 )
 
 // Waits of the loop.
@@ -18,6 +21,7 @@ type claim struct {
 	number uint64
 	limit  int
 	at     time.Time // before the lease began
+	rooms  map[hub.EndpointID]int
 	jobs   []Job
 	due    time.Time // of the next delivery, asked for when there were too few
 	err    error
@@ -31,14 +35,14 @@ func (r *run) claim(now time.Time) {
 	}
 	r.claimed++
 	c := claim{number: r.claimed, limit: limit, at: now}
-	rooms := r.lanes.rooms()
+	c.rooms = r.lanes.rooms()
 	r.more, r.claiming, r.due = false, true, time.Time{}
 	go func() { // the loop, or drain after it, waits for the answer
 		// Not cancelled by a stop: deliveries that were claimed and not known to
 		// us would lie until their lease ends.
 		ctx, cancel := context.WithTimeout(r.patient, callLimit)
 		defer cancel()
-		c.jobs, c.err = r.o.Queue.Claim(ctx, limit, r.o.Lease, rooms)
+		c.jobs, c.err = r.o.Queue.Claim(ctx, limit, r.o.Lease, maps.Clone(c.rooms))
 		if c.err == nil && len(c.jobs) < limit {
 			c.due, c.err = r.o.Queue.NextDue(ctx)
 		}
@@ -50,6 +54,9 @@ func (r *run) claim(now time.Time) {
 func (r *run) took(c claim, now time.Time) {
 	r.claiming = false
 	for i := range c.jobs {
+		if id := c.jobs[i].Delivery.Endpoint; c.rooms[id] > 0 {
+			c.rooms[id]--
+		}
 		t := &task{Job: c.jobs[i], claimed: c.number, until: c.leased(&c.jobs[i], r.o.Lease).Add(-leaseMargin)}
 		if o, over := r.admit(t, now); over {
 			r.settle(o, now)
@@ -61,7 +68,7 @@ func (r *run) took(c claim, now time.Time) {
 	case c.err != nil:
 		r.o.Log.Error("claim deliveries", slog.Any("error", c.err))
 		r.due = earlier(r.due, now.Add(afterFailure))
-	case len(c.jobs) == c.limit:
+	case len(c.jobs) == c.limit, r.lanes.reopened(c.rooms):
 		r.more = true
 	default:
 		r.due = earlier(r.due, c.next(now))

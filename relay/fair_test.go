@@ -118,6 +118,43 @@ func TestRecovery(t *testing.T) {
 	})
 }
 
+// silent is a queue that holds its backlog where NextDue does not see it, and
+// that is slow to give it.
+type silent struct {
+	*memory
+	slow time.Duration
+}
+
+func (q silent) Claim(ctx context.Context, limit int, lease time.Duration, rooms map[hub.EndpointID]int) ([]relay.Job, error) {
+	time.Sleep(q.slow)
+	return q.memory.Claim(ctx, limit, lease, rooms)
+}
+
+func (silent) NextDue(context.Context) (time.Time, error) { return time.Time{}, nil }
+
+// A claim that room cut short is made up for without being told.
+func TestABacklogIsWorkedOffWithoutHints(t *testing.T) {
+	for _, takes := range []time.Duration{0, time.Millisecond, 3 * time.Millisecond, 20 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			q := newMemory(t)
+			f := newFar(func(context.Context, *hub.Endpoint, *hub.Delivery) error {
+				time.Sleep(100 * time.Microsecond)
+				return nil
+			})
+			q.add(q.endpoint("a"), 3000)
+			slow := q.endpoint("b")
+			slow.RateLimit = 50
+			q.add(slow, 100)
+			stop := start(t, silent{q, takes}, f, nil)
+			defer stop()
+			time.Sleep(10 * time.Second)
+			if n := q.states(nil)[hub.DeliverySucceeded]; n != 3100 {
+				t.Errorf("with a queue that takes %v: %v, want 3100 succeeded", takes, q.states(nil))
+			}
+		})
+	}
+}
+
 func TestRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, f := newMemory(t), newFar(takes(3*time.Millisecond))

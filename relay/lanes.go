@@ -102,6 +102,20 @@ func (s *lanes) room(l *lane) int {
 	return max(s.most(l)-len(l.waiting)-l.sending, 0)
 }
 
+// open reports whether a lane has room worth a claim.
+func (s *lanes) open(l *lane) bool { return s.room(l) >= max(s.most(l)/4, 1) }
+
+// reopened reports whether an endpoint that a claim left without room has some
+// by now. If it has none, the end of one of its sends will tell.
+func (s *lanes) reopened(rooms map[hub.EndpointID]int) bool {
+	for id, n := range rooms {
+		if l := s.byID[id]; n <= 0 && (l == nil || s.open(l)) {
+			return true
+		}
+	}
+	return false
+}
+
 // most is how many deliveries of a lane may be claimed at a time.
 func (s *lanes) most(l *lane) int {
 	most := s.window / 2
@@ -282,7 +296,7 @@ const (
 // had none.
 func (s *lanes) finish(t *task, a answer, now time.Time) (again bool) {
 	l := s.byID[t.Endpoint.ID]
-	full := s.room(l) == 0
+	full := !s.open(l)
 	t.done = true
 	if t.slow {
 		l.slow--
@@ -302,7 +316,7 @@ func (s *lanes) finish(t *task, a answer, now time.Time) (again bool) {
 		l.fail(now)
 		s.spill(l)
 	}
-	return full && s.room(l) > 0
+	return full && s.open(l)
 }
 
 func (l *lane) fail(now time.Time) {

@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"github.com/tocsin/tocsin/hub"
-	"github.com/tocsin/tocsin/relay/webhook"
 	"github.com/tocsin/tocsin/relay/relaytest"
+	"github.com/tocsin/tocsin/relay/webhook"
 )
 
 func TestSample(t *testing.T) { relaytest.Sample(t, webhook.Sample(), hub.KindWebhook) }
