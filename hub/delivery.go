@@ -131,6 +131,9 @@ type Delivery struct {
 	Body []byte `json:"-"`
 	// Lease names who is sending it, while it is being sent.
 	Lease string `json:"-"`
+	// InOrder says that it was held: what was held for an endpoint is sent one
+	// after the other, as it came.
+	InOrder bool `json:"-"`
 }
 
 // DeliveryOptions take the place of the endpoint's own; zero values do not.

@@ -41,6 +41,7 @@ type task struct {
 	done    bool
 	slow    bool // counted outside of the slots
 	shaky   bool // its lane was shaky when it was sent
+	inOrder bool // nothing else of its lane is sent beside it
 }
 
 // A lane is what the worker knows of one endpoint.
@@ -48,6 +49,7 @@ type lane struct {
 	id       hub.EndpointID
 	waiting  []*task // in the order they were claimed
 	sending  int
+	ordered  int // of them, those to be sent alone
 	slow     int
 	failures int  // in a row
 	proven   bool // it has taken something since it was last shaky
@@ -210,7 +212,7 @@ func (s *lanes) allows(l *lane, now time.Time) (ok bool, at time.Time) {
 	case !l.proven:
 		share = 1
 	}
-	if l.sending >= share {
+	if l.sending >= share || l.ordered > 0 || l.sending > 0 && l.waiting[0].Delivery.InOrder {
 		return false, at
 	}
 	if wait := later(l.free, l.paused); now.Before(wait) {
@@ -242,6 +244,9 @@ func (s *lanes) take(l *lane, now time.Time) *task {
 	t.started, t.shaky = now, l.shaky()
 	if t.shaky {
 		s.shaky++
+	}
+	if t.inOrder = t.Delivery.InOrder; t.inOrder {
+		l.ordered++
 	}
 	l.sending++
 	s.busy++
@@ -306,6 +311,9 @@ func (s *lanes) finish(t *task, a answer, now time.Time) (again bool) {
 	}
 	if t.shaky {
 		s.shaky--
+	}
+	if t.inOrder {
+		l.ordered--
 	}
 	l.sending--
 	s.claimed--

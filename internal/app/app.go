@@ -212,6 +212,9 @@ func (a *App) openPipeline(ctx context.Context) error {
 		Relay: a.queue, Triaged: a.findings.waiters.tell, Log: a.log, Registry: a.reg,
 	}, rules)
 	a.rules.pipeline, a.findings.pipeline = a.pipeline, a.pipeline
+	a.queue.announce = func(tx *store.Tx, t hub.TenantID, typ hub.EventType, subject string, data hub.EventData) error {
+		return a.pipeline.Announce(pipelineTx{tx, a.bus}, t, typ, subject, data)
+	}
 	return nil
 }
 
@@ -331,8 +334,11 @@ func (a *App) startRouter() error {
 		sub := a.bus.Subscriber(embedded.Group{Name: s.group, Window: elasticWindow, Coalesce: true})
 		router.AddConsumerHandler(s.group, bus.TopicEvents, sub, handle(s.batcher)).AddMiddleware(bus.Report)
 	}
+	ended := make(chan error, 1)
 	a.spawn("router", func(ctx context.Context) {
-		if err := router.Run(ctx); err != nil {
+		err := router.Run(ctx)
+		ended <- err
+		if err != nil {
 			a.fail(fmt.Errorf("message router: %w", err))
 		}
 	})
@@ -344,8 +350,12 @@ func (a *App) startRouter() error {
 		}
 		return err
 	})
-	<-router.Running()
-	return nil
+	select {
+	case <-router.Running():
+		return nil
+	case err := <-ended: // a subscription could not be made: it will never run
+		return fmt.Errorf("start the stages: %w; look at the disk under %s and start again", err, a.cfg.Store.Dir)
+	}
 }
 
 // triageBatch is how many findings are triaged in one transaction, at most. The

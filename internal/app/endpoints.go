@@ -73,11 +73,6 @@ func syncEndpoint(tx *store.Tx, e, old *hub.Endpoint, now time.Time) error {
 		e.ID = newEndpointID(e.Kind)
 	}
 	e.UpdatedAt = now
-	if old != nil && !old.Enabled && e.Enabled {
-		if _, err := tx.ReleaseHeld(e.Tenant, e.ID, now); err != nil {
-			return err
-		}
-	}
 	tx.Audit(endpointEntry(hub.System(e.Tenant), action, e))
 	return tx.PutEndpoint(e, store.OriginConfig)
 }

@@ -33,6 +33,8 @@ type queue struct {
 	owner string // of leases: this process since its start
 	lease time.Duration
 	woken chan struct{} // tells that there is something to send
+	// announce tells the tenant's own channels what became of an endpoint.
+	announce func(tx *store.Tx, t hub.TenantID, typ hub.EventType, subject string, data hub.EventData) error
 
 	mu     sync.Mutex // guards what follows
 	fresh  []*hub.Delivery
@@ -84,10 +86,22 @@ func (q *queue) ring() {
 // Wake tells when there may be something new to send.
 func (q *queue) Wake() <-chan struct{} { return q.woken }
 
-// takeOver makes what was being sent when the last process died due at once. An
-// embedded hub is the only one that sends.
+// takeOver makes what was being sent when the last process died due at once, and
+// what is held for endpoints that are enabled. An embedded hub is the only one
+// that sends.
 func (q *queue) takeOver(ctx context.Context) error {
-	return q.st.Do(ctx, func(tx *store.Tx) error { return tx.EndLeases(q.owner, time.Now()) })
+	now := time.Now()
+	return q.st.Do(ctx, func(tx *store.Tx) error {
+		for _, e := range q.rules.all() {
+			if !e.Enabled || e.Kind == hub.KindConnector {
+				continue
+			}
+			if _, err := tx.ReleaseHeld(e.Tenant, e.ID, now); err != nil {
+				return err
+			}
+		}
+		return tx.EndLeases(q.owner, now)
+	})
 }
 
 // rooms are how many deliveries of each limited endpoint may be claimed.
@@ -343,5 +357,9 @@ func (q *queue) disable(tx *store.Tx, o *relay.Outcome) error {
 	e.Version++
 	tx.Audit(endpointEntry(hub.System(e.Tenant), "endpoint.disable", e))
 	q.log.Warn("endpoint switched off; its events are held", "endpoint", e.ID, "reason", o.Disable)
-	return tx.PutEndpoint(e, store.OriginAPI)
+	if err := tx.PutEndpoint(e, store.OriginAPI); err != nil {
+		return err
+	}
+	brief := &hub.EndpointBrief{ID: e.ID, Name: e.Name, Kind: e.Kind, URL: e.URL, Reason: o.Disable}
+	return q.announce(tx, e.Tenant, hub.EndpointDisabled, string(e.ID), hub.EventData{Endpoint: brief, Reason: o.Disable, Actor: "system"})
 }

@@ -217,19 +217,27 @@ func (w *webhooks) Update(ctx context.Context, p hub.Principal, id hub.EndpointI
 		if err := unchanged(tx, p.Tenant, id, version); err != nil {
 			return err
 		}
-		if held && e.Enabled {
-			if _, err := tx.ReleaseHeld(p.Tenant, id, e.UpdatedAt); err != nil {
-				return err
-			}
-			tx.AfterCommit(w.wake)
-		}
 		tx.Audit(endpointEntry(p, "webhook.update", e))
 		return tx.PutEndpoint(e, store.OriginAPI)
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = w.rules.reload(ctx)
 	}
-	return e, w.rules.reload(ctx)
+	if err == nil && held && e.Enabled {
+		err = w.release(ctx, e)
+	}
+	return e, err
+}
+
+// release sends what was held for an endpoint, in the order in which it came. It
+// comes after the relay has seen the endpoint enabled, which would hold it again
+// otherwise; if the hub dies in between, the next start does it.
+func (w *webhooks) release(ctx context.Context, e *hub.Endpoint) error {
+	return w.st.Do(ctx, func(tx *store.Tx) error {
+		tx.AfterCommit(w.wake)
+		_, err := tx.ReleaseHeld(e.Tenant, e.ID, e.UpdatedAt)
+		return err
+	})
 }
 
 // unchanged refuses a change that was made from an older version.

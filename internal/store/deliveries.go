@@ -14,7 +14,7 @@ var deliveriesTable = &table{"deliveries", []string{
 }}
 
 const deliveryColumns = "id, tenant, endpoint, kind, action, state, due_at, attempts, event_seq, event_id, event_type, " +
-	"subject, run_id, step, params, options, created_at, updated_at, status, error, fault"
+	"subject, run_id, step, params, options, created_at, updated_at, status, error, fault, lease"
 
 // AddDelivery stores a new delivery.
 func (tx *Tx) AddDelivery(d *hub.Delivery) {
@@ -39,6 +39,7 @@ func deliveryRow(v []any) hub.Delivery {
 		Params: jsontext.Value(bytesOf(v[14])), CreatedAt: hub.FromMicros(v[16].(int64)), UpdatedAt: hub.FromMicros(v[17].(int64)),
 		Status: int(v[18].(int64)), Error: v[19].(string), Fault: v[20].(string),
 	}
+	d.InOrder = v[21].(string) == leaseReleased
 	if b := bytesOf(v[15]); b != nil {
 		d.Options = new(hub.DeliveryOptions)
 		_ = decode(b, d.Options) // written by us; without them the endpoint's own hold
@@ -120,11 +121,16 @@ func (tx *Tx) SucceedDeliveries(tenant hub.TenantID, ids []hub.DeliveryID, attem
 	return err
 }
 
+// leaseReleased marks a delivery that was held and is to be sent in order.
+const leaseReleased = "released"
+
 // ReleaseHeld makes the held deliveries of an endpoint due, in order of their
-// making.
+// making: each a microsecond after the one before.
 func (tx *Tx) ReleaseHeld(tenant hub.TenantID, id hub.EndpointID, now time.Time) (int64, error) {
-	return tx.Exec("UPDATE deliveries SET state = 'pending', due_at = $3, updated_at = $3 WHERE tenant = $1 AND endpoint = $2 AND state = 'held'",
-		string(tenant), string(id), hub.Micros(now))
+	return tx.Exec(`UPDATE deliveries SET state = 'pending', lease = $4, updated_at = $3, due_at = $3 + held.place
+		FROM (SELECT id AS held_id, row_number() OVER (ORDER BY id) AS place FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND state = 'held') AS held
+		WHERE id = held.held_id AND tenant = $1`,
+		string(tenant), string(id), hub.Micros(now), leaseReleased)
 }
 
 // Delivery gives one delivery.

@@ -169,7 +169,7 @@ func (r *reader) alert(base *hub.Alert, e entry) *hub.Alert {
 
 // into reads a node into a Go value by its JSON form.
 func (r *reader) into(target any, e entry) {
-	b, err := json.Marshal(plain(e.node))
+	b, err := json.Marshal(plain(e.node), json.Deterministic(true)) // so that the first fault is always the same
 	if err == nil {
 		err = unmarshalStrict(b, target)
 	}
