@@ -221,8 +221,10 @@ func TestBodies(t *testing.T) {
 func TestSecretsAreMaskedInTheRecord(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	defer srv.Close()
-	a, _ := webhook.New(webhook.Options{Client: client()}).Send(t.Context(), endpoint(srv.URL), delivery())
-	if a.Request["X-Api-Key"] != "***" || !strings.HasPrefix(a.Request[sign.HeaderSignature], "v1,") {
+	e := endpoint(srv.URL)
+	e.Headers["x-pin"] = "12"
+	a, _ := webhook.New(webhook.Options{Client: client()}).Send(t.Context(), e, delivery())
+	if a.Request["X-Api-Key"] != "***" || a.Request["X-Pin"] != "***" || !strings.HasPrefix(a.Request[sign.HeaderSignature], "v1,") {
 		t.Errorf("request headers are %v; want the key masked and the signature shown", a.Request)
 	}
 	sum := sha256.Sum256([]byte(event))
