@@ -55,7 +55,7 @@ Elasticsearch and a webhook receiver around it. They make trouble on purpose.
   curl -H "Authorization: Bearer $KEY" '%[1]s/api/v1/alerts?severity=critical'
   curl -H "Authorization: Bearer $KEY" '%[1]s/api/v1/deliveries?state=retrying,dead'
   curl -H "Authorization: Bearer $KEY" '%[1]s/api/v1/audit/verify'
-  curl -H "Authorization: Bearer $KEY" '%[1]s/api/v1/findings?wait=true' -d '{"type":"malware","asset_id":"lap-1","severity":"high"}'
+  curl -H "Authorization: Bearer $KEY" '%[1]s/api/v1/findings?wait=true' --json '{"type":"malware","asset_id":"lap-1","severity":"high"}'
 
 `, h.url, h.key)
 	if !s.once {
