@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"reflect"
+	"time"
 )
 
 // A Connector is an entry of the section connectors. All but its name and kind
@@ -11,7 +12,12 @@ import (
 type Connector struct {
 	Name string `yaml:"name" doc:"Unique; findings carry it as their source. 1 to 63 of a-z, 0-9, - and _."`
 	Kind string `yaml:"kind" doc:"What the source system is."`
-	Raw  Raw    `yaml:"-"`
+
+	Tenant   string        `yaml:"tenant" doc:"Whose findings they are. Empty for default."`
+	Interval time.Duration `yaml:"interval" min:"5s" max:"24h" doc:"From the end of one pull to the start of the next. Empty for a minute."`
+	Paused   bool          `yaml:"paused" doc:"Start without pulling."`
+
+	Raw Raw `yaml:"-"`
 }
 
 // Raw is a piece of the file that its owner reads, references replaced.

@@ -161,12 +161,10 @@ func (a *App) openConnectors(context.Context) error {
 	a.client = safehttp.New(safehttp.Options{Allow: a.cfg.Relay.AllowNetworks, Timeout: a.cfg.Relay.Timeout, UserAgent: a.cfg.Relay.UserAgent + "/" + a.opts.Version})
 	entries := make([]connectors.Entry, len(a.cfg.Connectors))
 	for i, c := range a.cfg.Connectors {
-		var common struct {
-			connectors.Common `yaml:",inline"`
-			Rest              map[string]any `yaml:",inline"`
+		entries[i] = connectors.Entry{
+			Common: connectors.Common{Name: c.Name, Kind: c.Kind, Tenant: hub.TenantID(c.Tenant), Paused: c.Paused, Interval: hub.Duration(c.Interval)},
+			Config: c.Raw.Decode,
 		}
-		common.Name, common.Kind = c.Name, c.Kind
-		entries[i] = connectors.Entry{Common: common.Common, Config: c.Raw.Decode}
 	}
 	fleet, err := connectors.Open(connectors.FleetConfig{
 		Kinds: list.Kinds(), Entries: entries, Store: &cursors{st: a.st, findings: a.findings}, Client: a.client.HTTP(), Log: a.log,

@@ -221,7 +221,11 @@ func (q *queue) claimStored(ctx context.Context, limit int, lease time.Duration,
 		}
 		left := maps.Clone(r)
 		all = slices.DeleteFunc(due, func(d hub.Delivery) bool { return !left.take(d.Endpoint) })
-		return tx.Lease(all, q.owner, now.Add(lease))
+		until := hub.Truncate(now.Add(lease))
+		for i := range all { // as they are from here on
+			all[i].State, all[i].DueAt, all[i].Lease = hub.DeliveryDelivering, until, q.owner
+		}
+		return tx.Lease(all, q.owner, until)
 	})
 	if err != nil {
 		return nil, err

@@ -35,6 +35,11 @@ const (
 	// maxBatchTime ends the gathering of a transaction, so that the first caller
 	// does not wait for ever while others keep coming.
 	maxBatchTime = 20 * time.Millisecond
+	// lingerFor is how long after a transaction the next one waits for company, and
+	// lingerFull with how much it does not.
+	lingerFor  = 4 * time.Millisecond
+	lingerFull = 24
+	lingerStep = 500 * time.Microsecond
 	// queueLength is how many callers may wait for the writer; further ones are
 	// refused at once with a Transient error.
 	queueLength = 8192
@@ -78,6 +83,7 @@ type Store struct {
 
 	// Owned by the writer goroutine.
 	memory  memory
+	ended   time.Time // of the last transaction
 	inserts map[insertKey]string
 
 	stats Stats
@@ -228,7 +234,9 @@ func (s *Store) run(probeEvery time.Duration) {
 	for {
 		select {
 		case r := <-s.queue:
+			s.linger()
 			s.transact(s.gather(r))
+			s.ended = time.Now()
 		case <-probe.C:
 			s.idle()
 		case <-s.quit:
@@ -246,6 +254,16 @@ func (s *Store) drain() {
 		default:
 			return
 		}
+	}
+}
+
+// linger waits a moment for company, if a transaction has just ended and few are
+// waiting. Each transaction writes the last page of every table again, so that
+// at a few hundred findings a second one transaction each would write ten times
+// as much and make the disk the bottleneck.
+func (s *Store) linger() {
+	for time.Since(s.ended) < lingerFor && len(s.queue) < lingerFull {
+		time.Sleep(lingerStep)
 	}
 }
 

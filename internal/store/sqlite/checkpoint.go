@@ -10,7 +10,7 @@ import (
 const (
 	// checkpointEvery is how often the WAL is moved into the file while there
 	// are commits. Each round writes the pages that changed since the last.
-	checkpointEvery = 500 * time.Millisecond
+	checkpointEvery = 2 * time.Second
 	// restartAbove is the WAL size, in pages of 4 KiB, from which the writer
 	// helps to finish a round so that the WAL can start over instead of growing.
 	restartAbove = 4000
