@@ -156,15 +156,24 @@ func (a *App) openBus(ctx context.Context) (err error) {
 	return err
 }
 
-func (a *App) openConnectors(context.Context) error {
+func (a *App) openConnectors(ctx context.Context) error {
 	a.findings = &findings{st: a.st, bus: a.bus, waiters: newWaiters()}
 	a.client = safehttp.New(safehttp.Options{Allow: a.cfg.Relay.AllowNetworks, Timeout: a.cfg.Relay.Timeout, UserAgent: a.cfg.Relay.UserAgent + "/" + a.opts.Version})
 	entries := make([]connectors.Entry, len(a.cfg.Connectors))
 	for i, c := range a.cfg.Connectors {
-		entries[i] = connectors.Entry{
-			Common: connectors.Common{Name: c.Name, Kind: c.Kind, Tenant: hub.TenantID(c.Tenant), Paused: c.Paused, Interval: hub.Duration(c.Interval)},
-			Config: c.Raw.Decode,
+		common := connectors.Common{Name: c.Name, Kind: c.Kind, Tenant: hub.TenantID(c.Tenant), Paused: c.Paused, Interval: hub.Duration(c.Interval)}
+		if common.Tenant == "" {
+			common.Tenant = hub.DefaultTenant
 		}
+		err := a.st.View(ctx, func(r *store.Reader) error { // somebody's pause outlives a restart
+			row, err := r.Connector(common.Tenant, common.Name)
+			common.Paused = common.Paused || row.Paused
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		entries[i] = connectors.Entry{Common: common, Config: c.Raw.Decode}
 	}
 	fleet, err := connectors.Open(connectors.FleetConfig{
 		Kinds: list.Kinds(), Entries: entries, Store: &cursors{st: a.st, findings: a.findings}, Client: a.client.HTTP(), Log: a.log,
