@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -46,7 +48,23 @@ func copyData(ctx context.Context, from, to string) error {
 	if text, err := exec.CommandContext(ctx, "cp", "-a", filepath.Join(from, "data"), to).CombinedOutput(); err != nil {
 		return fmt.Errorf("copy the seeded data: %w: %s", err, text)
 	}
-	return nil
+	return settled(filepath.Join(to, "data"))
+}
+
+// settled waits until the disk has all files of a folder, so that writing them
+// back does not slow down what is measured.
+func settled(dir string) error {
+	files, err := os.ReadDir(dir)
+	for _, file := range files {
+		var f *os.File
+		if f, err = os.Open(filepath.Join(dir, file.Name())); err != nil {
+			return err
+		}
+		if err = errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // seedBatch is how many findings a request plants.
@@ -66,53 +84,56 @@ func (b *bench) plant(ctx context.Context, dir string) error {
 	defer h.Kill() //nolint:errcheck // stopped before, if all went well
 	begin := time.Now()
 	findings := rig.Findings{Run: "seed"}
+	ahead := make(chan struct{}, seedAhead/seedBatch)
+	triaged := make(chan error, 1)
+	go func() { triaged <- triagedAll(ctx, h, b.seeds, ahead) }()
 	sent := (&rig.Load{
-		URL: h.URL("/api/v1/findings/batch"), Key: rig.Key, Callers: 2, Timeout: 2 * time.Minute,
+		URL: h.URL("/api/v1/findings/batch"), Key: rig.Key, Callers: 2, Timeout: 2 * time.Minute, Posts: (b.seeds + seedBatch - 1) / seedBatch,
 		Body: func(buf []byte, i int) ([]byte, bool) {
-			from := i * seedBatch
-			if from >= b.seeds {
-				return buf, false
+			select {
+			case ahead <- struct{}{}:
+			case <-time.After(5 * time.Minute):
+				return buf, false // triage has stopped, and says so
 			}
-			return findings.AppendBatch(buf, from, min(from+seedBatch, b.seeds)), true
-		},
-		Done: func(i, _ int, _ []byte) {
-			if i%200 == 0 {
-				progress("%d of %d planted", i*seedBatch, b.seeds)
-			}
+			return findings.AppendBatch(buf, i*seedBatch, min((i+1)*seedBatch, b.seeds)), true
 		},
 	}).Run(ctx)
-	if err := worked(sent); err != nil {
-		return err
-	}
-	if err := triagedAll(ctx, h, b.seeds); err != nil {
+	if err := errors.Join(worked(sent), <-triaged); err != nil {
 		return err
 	}
 	progress("%d problems planted in %v", b.seeds, time.Since(begin).Round(time.Second))
 	return h.Stop()
 }
 
-// triagedAll waits until the hub has triaged n findings; it gives up when there
-// was no progress for a minute.
-func triagedAll(ctx context.Context, h *rig.Hub, n int) error {
-	last, at := -1.0, time.Now()
+// seedAhead is how many planted findings may wait for their triage.
+const seedAhead = 100_000
+
+// triagedAll waits until the hub has triaged n findings, and takes a token from
+// ahead for each batch of them. It gives up when there was no progress for a
+// minute.
+func triagedAll(ctx context.Context, h *rig.Hub, n int, ahead <-chan struct{}) error {
+	last, at, batches := -1, time.Now(), 0
 	var failed error
-	err := rig.Poll(ctx, 2*time.Second, func() bool {
-		done, err := h.Metric(ctx, "tocsin_findings_triaged_total")
+	err := rig.Poll(ctx, time.Second, func() bool {
+		count, err := h.Metric(ctx, "tocsin_findings_triaged_total")
 		if err != nil {
 			failed = err
 			return true
 		}
+		done := int(count)
+		for ; batches < done/seedBatch; batches++ {
+			<-ahead
+		}
+		if done/50_000 > last/50_000 {
+			progress("%d of %d triaged", done, n)
+		}
 		if done > last {
 			last, at = done, time.Now()
-			progress("%.0f of %d triaged", done, n)
 		}
 		if time.Since(at) > time.Minute {
-			failed = fmt.Errorf("triage stopped at %.0f of %d findings", done, n)
+			failed = fmt.Errorf("triage stopped at %d of %d findings", done, n)
 		}
-		return failed != nil || done >= float64(n)
+		return failed != nil || done >= n
 	})
-	if failed != nil {
-		return failed
-	}
-	return err
+	return cmp.Or(failed, err)
 }
