@@ -1,6 +1,7 @@
 package pagerduty
 
 import (
+	"cmp"
 	stdjson "encoding/json"
 	"maps"
 	"slices"
@@ -66,6 +67,21 @@ func dedupKey(ev *hub.Event) string {
 	}
 	kind, _, _ := strings.Cut(string(ev.Type), ".") // endpoint.disabled and endpoint.recovered are one story
 	return cutBytes(kind+":"+ev.Subject, maxKey)
+}
+
+// replaced gives the key of the generation that ev says is over, "" if it says
+// nothing of the kind.
+func replaced(ev *hub.Event) string {
+	change, there := ev.Data.Changes["generation"]
+	was, isNumber := change[0].(float64)
+	if a := ev.Data.Alert; !there || !isNumber || a == nil || int64(was) >= a.Generation {
+		return ""
+	}
+	old := *ev
+	alert := *ev.Data.Alert
+	alert.Generation = int64(was)
+	old.Data.Alert = &alert
+	return dedupKey(&old)
 }
 
 // compose makes the event but for its routing key.
@@ -181,34 +197,46 @@ func detailsOf(ev *hub.Event) map[string]any {
 // fit leaves out the largest details until the event is small enough, and says
 // which. It measures with the encoder that go-pagerduty uses.
 func fit(msg *pagerduty.V2Event, details map[string]any) error {
-	var left []string
-	for {
-		encoded, err := stdjson.Marshal(msg)
-		if err != nil {
-			return hub.Wrap(hub.Internal, err, "the event for PagerDuty cannot be encoded")
-		}
-		name := largest(details)
-		if len(encoded)+keyLength <= maxEvent || name == "" {
-			return nil
-		}
-		delete(details, name)
-		left = append(left, cut(name, 100))
-		details[leftOut] = "too large for PagerDuty: " + cut(strings.Join(left, ", "), maxField)
+	encoded, err := stdjson.Marshal(msg)
+	if err != nil {
+		return hub.Wrap(hub.Internal, err, "the event for PagerDuty cannot be encoded")
 	}
+	over := len(encoded) + keyLength - maxEvent
+	if over <= 0 {
+		return nil
+	}
+	over += len(leftOut) + maxField + 100 // room for saying so
+	var left []string
+	for _, x := range bySize(details) {
+		if over <= 0 {
+			break
+		}
+		over -= x.size
+		delete(details, x.name)
+		left = append(left, cut(x.name, 100))
+	}
+	details[leftOut] = cut("too large for PagerDuty: "+strings.Join(left, ", "), maxField/4)
+	return nil
 }
 
 // leftOut is the detail that names those that are missing.
 const leftOut = "left_out"
 
-func largest(details map[string]any) (name string) {
-	most := -1
-	for _, k := range slices.Sorted(maps.Keys(details)) {
-		encoded, _ := stdjson.Marshal(details[k])
-		if n := len(k) + len(encoded); k != leftOut && n > most {
-			name, most = k, n
-		}
+// A sized is a detail with how many bytes of the event it takes.
+type sized struct {
+	name string
+	size int
+}
+
+// bySize gives the details, the largest first.
+func bySize(details map[string]any) []sized {
+	all := make([]sized, 0, len(details))
+	for name, v := range details {
+		encoded, _ := stdjson.Marshal(v) // what cannot be encoded made fit fail before
+		all = append(all, sized{name, len(name) + len(encoded) + len(`"":,`)})
 	}
-	return name
+	slices.SortFunc(all, func(a, b sized) int { return cmp.Or(cmp.Compare(b.size, a.size), cmp.Compare(a.name, b.name)) })
+	return all
 }
 
 // cut shortens text to a number of characters.

@@ -76,6 +76,17 @@ func (t *Target) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hu
 		}
 	}
 	action := actionOf(d.Action, ev)
+	if old := replaced(ev); old != "" {
+		// The incident of a generation that is over without having been told so.
+		// PagerDuty drops a resolve of what it does not know.
+		a, err := t.enqueue(ctx, e, &pagerduty.V2Event{RoutingKey: key, Action: resolve, DedupKey: old})
+		if err != nil {
+			return a, err
+		}
+		if action == "" && ev.Data.Alert.Status == hub.AlertOpen {
+			action = trigger
+		}
+	}
 	if action == "" {
 		return hub.Attempt{Body: "not sent: PagerDuty has nothing for this event"}, nil
 	}

@@ -1,6 +1,8 @@
 package pagerduty_test
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -275,4 +277,47 @@ func TestSettings(t *testing.T) {
 		t.Errorf("an unknown key gives %v", err)
 	}
 	_ = s
+}
+
+// An event that tells of a generation that passed closes its incident and opens
+// that of the new one.
+func TestAPassedGenerationIsClosed(t *testing.T) {
+	s, url := simulated(t)
+	target := newTarget(client())
+	send := func(ev *hub.Event) {
+		t.Helper()
+		if _, err := target.Send(t.Context(), endpoint(url), delivery(ev, hub.ActionTrigger, "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(event(hub.AlertCreated))
+	ev := event(hub.AlertUpdated)
+	ev.Data.Alert.Generation = 4
+	ev.Data.Changes = hub.Changes{"generation": {int64(2), int64(4)}}
+	send(ev)
+	got := map[string]string{}
+	for _, i := range s.Incidents() {
+		got[i.DedupKey] = i.Status
+	}
+	if got["alt_01:g2"] != "resolved" || got["alt_01:g4"] != "triggered" || len(got) != 2 {
+		t.Errorf("incidents %v; want g2 resolved and g4 triggered", got)
+	}
+}
+
+// Thousands of details are made to fit without trying each of them.
+func TestManyDetailsFitQuickly(t *testing.T) {
+	s, url := simulated(t)
+	details := map[string]any{}
+	for i := range 20_000 {
+		details[fmt.Sprintf("detail_%05d", i)] = strings.Repeat("x", 60)
+	}
+	params, err := json.Marshal(map[string]any{"details": details})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := newTarget(client()).Send(ctx, endpoint(url), delivery(event(hub.AlertCreated), hub.ActionTrigger, string(params))); err != nil || len(s.Violations()) > 0 {
+		t.Errorf("%v; violations %v", err, s.Violations())
+	}
 }
