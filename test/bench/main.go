@@ -129,7 +129,8 @@ func (b *bench) choose(only string) error {
 		if name != "latency" && !slices.ContainsFunc(parts, func(p struct {
 			name string
 			run  func(context.Context, *bench) error
-		}) bool {
+		},
+		) bool {
 			return p.name == name
 		}) {
 			return fmt.Errorf("--only %s is not a part; see --help", name)
