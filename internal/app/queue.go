@@ -287,7 +287,9 @@ func (q *queue) Record(ctx context.Context, outcomes []relay.Outcome) error {
 		return err
 	}
 	if disabled {
-		return q.rules.reload(ctx)
+		if err := q.rules.reload(ctx); err != nil { // recorded all the same: an error would have it recorded twice
+			q.log.Error("an endpoint that was switched off is still sent to until the next change", "error", err)
+		}
 	}
 	return nil
 }
