@@ -110,13 +110,13 @@ func (b *bench) table(m *machine, file string, took time.Duration) error {
 	fmt.Printf("\n%s, %d cores; Linux %s; %s; %s; commit %s\nload before: %s; took %v; kept in %s\n\n",
 		m.CPU, m.Cores, m.Kernel, m.Disk, m.Go, m.Commit, m.Load, took.Round(time.Second), file)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "per s\tp50 ms\tp99 ms\tmax ms\tCPU s/1000\tRSS MiB\tshare\t\twhat\t")
+	fmt.Fprintln(w, "per s\tp50 ms\tp99 ms\tmax ms\tCPU s/1000\tRSS MiB\tread KiB\twrite KiB\tshare\t\twhat\t")
 	for _, r := range b.rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t\t%s\t\n", show(r.PerSecond, 0), show(r.P50, 2), show(r.P99, 2), show(r.Max, 1),
-			show(r.CPU, 3), show(r.RSS, 0), r.share(), r.Part+": "+r.Name)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\t%s\t\n", show(r.PerSecond, 0), show(r.P50, 2), show(r.P99, 2), show(r.Max, 1),
+			show(r.CPU, 3), show(r.RSS, 0), show(r.In, 1), show(r.Out, 1), r.share(), r.Part+": "+r.Name)
 	}
 	if b.quick {
-		fmt.Fprintln(w, "\t\t\t\t\t\t\t\t--quick: a smoke test, not a measurement\t")
+		fmt.Fprintln(w, "\t\t\t\t\t\t\t\t\t\t--quick: a smoke test, not a measurement\t")
 	}
 	return w.Flush()
 }

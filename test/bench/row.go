@@ -17,8 +17,10 @@ type row struct {
 	P99 float64 `json:"p99_ms,omitzero"`
 	Max float64 `json:"max_ms,omitzero"`
 
-	CPU  float64 `json:"cpu_s_per_1000,omitzero"` // of the hub, for 1,000 findings
-	RSS  float64 `json:"rss_peak_mib,omitzero"`   // of the hub, since it started
+	CPU  float64 `json:"cpu_s_per_1000,omitzero"`        // of the hub, for 1,000 findings
+	RSS  float64 `json:"rss_peak_mib,omitzero"`          // of the hub, since it started
+	In   float64 `json:"disk_read_kib_each,omitzero"`    // by the hub, for a finding
+	Out  float64 `json:"disk_written_kib_each,omitzero"` // by the hub, for a finding
 	Lag  int     `json:"most_under_way,omitzero"`
 	Note string  `json:"note,omitzero"`
 
@@ -42,7 +44,9 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func (r *row) usage(before, after rig.Usage, findings int) {
 	if findings > 0 {
-		r.CPU = (after.CPU - before.CPU).Seconds() * 1000 / float64(findings)
+		n := float64(findings)
+		r.CPU = (after.CPU - before.CPU).Seconds() * 1000 / n
+		r.In, r.Out = float64(after.Read-before.Read)/1024/n, float64(after.Written-before.Written)/1024/n
 	}
 	r.RSS = float64(after.PeakRSS) / (1 << 20)
 }

@@ -12,6 +12,8 @@ import (
 type Usage struct {
 	CPU     time.Duration // user and system time of all threads
 	PeakRSS int64         // bytes
+	Read    int64         // bytes that had to come from the disk
+	Written int64         // bytes that went to the disk
 }
 
 // userHZ is the unit of /proc/<pid>/stat on every architecture that Go runs on.
@@ -37,15 +39,27 @@ func UsageOf(pid int) (Usage, error) {
 		}
 		u.CPU += time.Duration(n) * time.Second / userHZ
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
+	if u.PeakRSS, err = entry(pid, "status", "VmHWM:"); err != nil {
 		return u, err
 	}
-	_, rest, found := bytes.Cut(status, []byte("VmHWM:"))
-	if !found {
-		return u, fmt.Errorf("/proc/%d/status has no VmHWM", pid)
+	u.PeakRSS <<= 10
+	if u.Read, err = entry(pid, "io", "\nread_bytes:"); err != nil {
+		return u, err
 	}
-	kb, err := strconv.ParseInt(string(bytes.Fields(rest)[0]), 10, 64)
-	u.PeakRSS = kb << 10
+	u.Written, err = entry(pid, "io", "\nwrite_bytes:")
 	return u, err
+}
+
+// entry gives the number after a name in a file of /proc/<pid>.
+func entry(pid int, file, name string) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, found := bytes.Cut(text, []byte(name))
+	words := bytes.Fields(rest)
+	if !found || len(words) == 0 {
+		return 0, fmt.Errorf("/proc/%d/%s has no %q", pid, file, name)
+	}
+	return strconv.ParseInt(string(words[0]), 10, 64)
 }
