@@ -68,6 +68,7 @@ func (s *Server) plainRoutes() {
 	s.app.Get("/health", s.health)
 	s.app.Get("/ready", s.ready)
 	s.app.Get("/metrics", s.metricsPage)
+	s.app.Get("/docs", s.docs)
 	v1 := s.app.Group(Base)
 	v1.Post("/findings", s.authorise("findings:create"), s.postFinding)
 	v1.Post("/findings/batch", s.authorise("findings:create"), s.postBatch)

@@ -256,6 +256,9 @@ func TestHealth(t *testing.T) {
 	if a := do(t, s, "GET", "/ready", "", ""); a.status != 503 || !strings.Contains(a.body, `"bus":"full"`) {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
+	if a := do(t, s, "GET", "/docs", "", ""); a.status != 200 || !strings.Contains(a.body, "/api/v1/alerts/{id}") || strings.Contains(a.body, "<script") {
+		t.Errorf("got %d %.200s", a.status, a.body)
+	}
 	if a := do(t, s, "GET", "/metrics", "", ""); a.status != 200 || !strings.Contains(a.body, "tocsin_http_requests_total") {
 		t.Errorf("got %d %.200s", a.status, a.body)
 	}
