@@ -11,6 +11,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -52,7 +53,7 @@ func New(deps Deps) *Server {
 	s := &Server{deps: deps, limiter: ratelimit.New(100_000), metrics: newHTTPMetrics(deps.Registry)}
 	s.app = fiber.New(fiber.Config{
 		AppName: "tocsin", DisableStartupMessage: true, Immutable: true, StrictRouting: false, CaseSensitive: true,
-		BodyLimit: int(deps.BodyLimit) * hardLimit, ErrorHandler: s.fail, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		BodyLimit: int(deps.BodyLimit) * hardLimit, ErrorHandler: s.fail, ReadTimeout: cmp.Or(deps.ReadTimeout, 30*time.Second), IdleTimeout: cmp.Or(deps.IdleTimeout, 2*time.Minute),
 		ReadBufferSize: 16 << 10, StreamRequestBody: false, Concurrency: 64 << 10, ServerHeader: "",
 	})
 	s.app.Use(s.observe, s.identify)
@@ -67,7 +68,9 @@ func New(deps Deps) *Server {
 func (s *Server) plainRoutes() {
 	s.app.Get("/health", s.health)
 	s.app.Get("/ready", s.ready)
-	s.app.Get("/metrics", s.metricsPage)
+	if !s.deps.NoMetrics {
+		s.app.Get("/metrics", s.metricsPage)
+	}
 	s.app.Get("/docs", s.docs)
 	v1 := s.app.Group(Base)
 	v1.Post("/findings", s.authorise("findings:create"), s.postFinding)

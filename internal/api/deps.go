@@ -29,14 +29,17 @@ type Deps struct {
 	Connectors Connectors
 	Health     Health
 
-	Version    string
-	PublicURL  string // of the hub, for instance fields and links
-	BodyLimit  int64  // bytes; 5 MiB by the contract
-	Plan       string // starter, professional, enterprise or unlimited: control plane limits
-	IngestPlan string
-	Gatherer   prometheus.Gatherer
-	Registry   prometheus.Registerer
-	Log        *slog.Logger
+	Version     string
+	PublicURL   string        // of the hub, for instance fields and links
+	BodyLimit   int64         // bytes; 5 MiB by the contract
+	ReadTimeout time.Duration // for a whole request; 30 s if zero
+	IdleTimeout time.Duration // of a connection without a request; 2 min if zero
+	NoMetrics   bool          // do not serve /metrics
+	Plan        string        // starter, professional, enterprise or unlimited: control plane limits
+	IngestPlan  string
+	Gatherer    prometheus.Gatherer
+	Registry    prometheus.Registerer
+	Log         *slog.Logger
 }
 
 // Access tells who calls.

@@ -277,6 +277,7 @@ func (a *App) openAPI(context.Context) error {
 		Deliveries: &deliveries{st: a.st, wake: a.queue.Stored},
 		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return readCheckpoints(a.cfg.CheckpointFile()) }},
 		Connectors: src, Health: h, Version: a.opts.Version, PublicURL: a.cfg.Server.BaseURL(), BodyLimit: int64(a.cfg.Server.BodyLimit),
+		ReadTimeout: a.cfg.Server.ReadTimeout, IdleTimeout: a.cfg.Server.IdleTimeout, NoMetrics: !a.cfg.Server.Metrics,
 		Plan: string(a.cfg.Limits.Plan), IngestPlan: string(a.cfg.Limits.IngestPlan), Gatherer: a.reg, Registry: a.reg, Log: a.log,
 	})
 	return nil
