@@ -14,7 +14,10 @@ import (
 
 // health says that the process lives.
 func (s *Server) health(c *fiber.Ctx) error {
-	return s.send(c, fiber.StatusOK, map[string]string{"status": "ok", "version": s.deps.Version})
+	return s.send(c, fiber.StatusOK, struct {
+		Status  string `json:"status"`
+		Version string `json:"version"`
+	}{"ok", s.deps.Version})
 }
 
 // ready says whether every part works: 503 with what is wrong when not.
