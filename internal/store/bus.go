@@ -125,7 +125,7 @@ func (r *Reader) MessageTime(after, end int64) (pos, at int64, err error) {
 // DeleteMessages removes, of the first limit messages behind after and not
 // behind end, those stored before a time. It tells how many there were.
 func (tx *Tx) DeleteMessages(after, end int64, before time.Time, limit int) (int64, error) {
-	return tx.Exec(`DELETE FROM messages WHERE at < $3 AND pos > $1 AND pos <= $2 AND pos <= (SELECT max(pos) FROM
+	return tx.Exec(`DELETE FROM messages WHERE at < $3 AND pos > $1 AND pos <= (SELECT max(pos) FROM
 		(SELECT pos FROM messages WHERE pos > $1 AND pos <= $2 ORDER BY pos LIMIT $4) AS part)`,
 		after, end, hub.Micros(before), int64(limit))
 }

@@ -35,9 +35,8 @@ const (
 	// maxBatchTime ends the gathering of a transaction, so that the first caller
 	// does not wait for ever while others keep coming.
 	maxBatchTime = 20 * time.Millisecond
-	// lingerFor is how long after a transaction the next one waits for company, and
-	// lingerFull with how much it does not.
-	lingerFor  = 4 * time.Millisecond
+	// lingerFull is with how much company a transaction does not linger, and
+	// lingerStep how often that is looked at.
 	lingerFull = 24
 	lingerStep = 500 * time.Microsecond
 	// queueLength is how many callers may wait for the writer; further ones are
@@ -64,14 +63,18 @@ type Options struct {
 	Log *slog.Logger
 	// ProbeEvery is how often a broken store is tried again; 0 is 250 ms.
 	ProbeEvery time.Duration
+	// Linger is how long after a transaction the next one waits for company, if few
+	// are waiting; 0 is not at all. It costs a lone caller that much.
+	Linger time.Duration
 }
 
 // A Store is the open database. Its methods may be called by any number of
 // goroutines.
 type Store struct {
-	engine driver.Engine
-	sealer Sealer
-	log    *slog.Logger
+	engine     driver.Engine
+	sealer     Sealer
+	log        *slog.Logger
+	lingerTime time.Duration
 
 	queue   chan *request
 	quit    chan struct{} // closed by Close
@@ -130,7 +133,7 @@ func Open(ctx context.Context, engine driver.Engine, opts Options) (*Store, erro
 		opts.ProbeEvery = 250 * time.Millisecond
 	}
 	s := &Store{
-		engine: engine, sealer: opts.Sealer, log: opts.Log,
+		engine: engine, sealer: opts.Sealer, log: opts.Log, lingerTime: opts.Linger,
 		queue: make(chan *request, queueLength), quit: make(chan struct{}), stopped: make(chan struct{}),
 		inserts: map[insertKey]string{},
 	}
@@ -258,11 +261,9 @@ func (s *Store) drain() {
 }
 
 // linger waits a moment for company, if a transaction has just ended and few are
-// waiting. Each transaction writes the last page of every table again, so that
-// at a few hundred findings a second one transaction each would write ten times
-// as much and make the disk the bottleneck.
+// waiting.
 func (s *Store) linger() {
-	for time.Since(s.ended) < lingerFor && len(s.queue) < lingerFull {
+	for time.Since(s.ended) < s.lingerTime && len(s.queue) < lingerFull {
 		time.Sleep(lingerStep)
 	}
 }

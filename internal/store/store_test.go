@@ -15,11 +15,16 @@ import (
 
 func open(t testing.TB, path string) *store.Store {
 	t.Helper()
+	return openWith(t, path, store.Options{})
+}
+
+func openWith(t testing.TB, path string, opts store.Options) *store.Store {
+	t.Helper()
 	e, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(t.Context(), e, store.Options{})
+	s, err := store.Open(t.Context(), e, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,6 +33,25 @@ func open(t testing.TB, path string) *store.Store {
 
 func event(seq int64) hub.EventRecord {
 	return hub.EventRecord{Sequence: seq, ID: "msg_1", Tenant: "default", Type: hub.AlertCreated, Subject: "alt_1", At: time.Now(), Body: []byte("{}")}
+}
+
+// A store that lingers begins when enough wait, all in one transaction.
+func TestLingeringStoreTakesCompany(t *testing.T) {
+	s := openWith(t, filepath.Join(t.TempDir(), "db"), store.Options{Linger: time.Minute})
+	defer s.Close()
+	before := s.Stats().Transactions.Load()
+	var wg sync.WaitGroup
+	for range 25 {
+		wg.Go(func() {
+			if err := s.Do(t.Context(), func(tx *store.Tx) error { tx.AddEvent(event(tx.NextSequence())); return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := s.Stats().Transactions.Load() - before; got != 1 {
+		t.Errorf("25 callers took %d transactions", got)
+	}
 }
 
 // Callers that share a transaction each get their own error, and only the
