@@ -29,7 +29,14 @@ type Puller interface {
 
 // Emit makes one page and the cursor behind it durable. The page may be empty;
 // page and next belong to the caller again when it returns.
-type Emit func(page []hub.Finding, next []byte) error
+type Emit func(page Page, next []byte) error
+
+// A Page is a part of what a source tells.
+type Page struct {
+	Findings []hub.Finding
+	Nodes    []hub.NodeReport // of the inventory
+	Edges    []hub.EdgeReport
+}
 
 // A Describer shows a stored cursor to people; others are shown by their size.
 type Describer interface {

@@ -17,11 +17,11 @@ type Store interface {
 	// Cursor gives what Commit stored last for the connector, nil if nothing.
 	Cursor(ctx context.Context, tenant hub.TenantID, name string) ([]byte, error)
 
-	// Commit accepts findings and moves the cursor in one transaction; both
+	// Commit accepts a page and moves the cursor in one transaction; both
 	// are durable when it returns nil. After an error either both happened or
-	// neither did. A nil cursor leaves the stored one alone. The findings are
+	// neither did. A nil cursor leaves the stored one alone. Its findings are
 	// stamped; slices belong to the caller again on return.
-	Commit(ctx context.Context, tenant hub.TenantID, name string, findings []hub.Finding, cursor []byte) error
+	Commit(ctx context.Context, tenant hub.TenantID, name string, page Page, cursor []byte) error
 }
 
 // A LoopConfig says what a [Loop] pulls and how. Zero fields take defaults.
@@ -162,20 +162,20 @@ func (l *Loop) once(ctx context.Context) (err error) {
 		return fmt.Errorf("read cursor of connector %s: %w", l.cfg.Name, err)
 	}
 	l.set(func() { l.cursor = cursor })
-	return l.cfg.Puller.Pull(ctx, cursor, func(page []hub.Finding, next []byte) error { return l.emit(ctx, page, next) })
+	return l.cfg.Puller.Pull(ctx, cursor, func(page Page, next []byte) error { return l.emit(ctx, page, next) })
 }
 
-func (l *Loop) emit(ctx context.Context, page []hub.Finding, next []byte) error {
-	if repaired := Stamp(page, l.cfg.Tenant, l.cfg.Name, time.Now()); repaired > 0 {
+func (l *Loop) emit(ctx context.Context, page Page, next []byte) error {
+	if repaired := Stamp(page.Findings, l.cfg.Tenant, l.cfg.Name, time.Now()); repaired > 0 {
 		l.cfg.Log.Warn("findings with missing fields were filled in", "count", repaired)
 	}
 	if err := l.cfg.Store.Commit(ctx, l.cfg.Tenant, l.cfg.Name, page, next); err != nil {
 		return fmt.Errorf("commit page of connector %s: %w", l.cfg.Name, err)
 	}
-	l.cfg.Metrics.taken(l.cfg.Name, "pull", len(page))
+	l.cfg.Metrics.taken(l.cfg.Name, "pull", len(page.Findings))
 	l.set(func() {
 		l.cursor = append([]byte(nil), next...)
-		l.state.Counts.Pulled += int64(len(page))
+		l.state.Counts.Pulled += int64(len(page.Findings))
 	})
 	return nil
 }

@@ -56,12 +56,12 @@ type shelf struct {
 
 func (s *shelf) Cursor(context.Context, hub.TenantID, string) ([]byte, error) { return s.cursor, nil }
 
-func (s *shelf) Commit(_ context.Context, _ hub.TenantID, _ string, f []hub.Finding, cursor []byte) error {
+func (s *shelf) Commit(_ context.Context, _ hub.TenantID, _ string, p Page, cursor []byte) error {
 	if err := s.err; err != nil {
 		s.err = nil
 		return err
 	}
-	s.findings = append(s.findings, f...)
+	s.findings = append(s.findings, p.Findings...)
 	if cursor != nil {
 		s.cursor = append([]byte(nil), cursor...)
 	}
@@ -144,13 +144,15 @@ func TestPagesAndCursor(t *testing.T) {
 	store := &shelf{}
 	s := &script{answers: []func([]byte, Emit) error{
 		func(_ []byte, emit Emit) error {
-			if err := emit([]hub.Finding{{SourceID: "1", Type: "xss", AssetID: "a", Severity: hub.Low, Status: hub.FindingOpen}}, []byte("p1")); err != nil {
+			if err := emit(Page{Findings: []hub.Finding{{SourceID: "1", Type: "xss", AssetID: "a", Severity: hub.Low, Status: hub.FindingOpen}}}, []byte("p1")); err != nil {
 				return err
 			}
 			store.err = transient(0) // the next page is not stored
-			return emit([]hub.Finding{{SourceID: "2"}}, []byte("p2"))
+			return emit(Page{Findings: []hub.Finding{{SourceID: "2"}}}, []byte("p2"))
 		},
-		func(_ []byte, emit Emit) error { return emit([]hub.Finding{{SourceID: "2"}}, []byte("p2")) },
+		func(_ []byte, emit Emit) error {
+			return emit(Page{Findings: []hub.Finding{{SourceID: "2"}}}, []byte("p2"))
+		},
 		works,
 	}}
 	during(t, s, store, func(l *Loop) {

@@ -46,7 +46,7 @@ func (f *Fleet) accept(ctx context.Context, m *member, b Batch) (Receipt, error)
 	if repaired := Stamp(b.Findings, m.common.Tenant, name, time.Now()); repaired > 0 {
 		f.cfg.Log.Warn("findings with missing fields were filled in", "connector", name, "count", repaired)
 	}
-	if err := f.cfg.Store.Commit(ctx, m.common.Tenant, name, b.Findings, nil); err != nil {
+	if err := f.cfg.Store.Commit(ctx, m.common.Tenant, name, Page{Findings: b.Findings}, nil); err != nil {
 		return Receipt{}, fmt.Errorf("accept push to connector %s: %w", name, err)
 	}
 	m.received.Add(int64(len(b.Findings)))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/tocsin/tocsin/connectors"
 	"github.com/tocsin/tocsin/hub"
 )
 
@@ -22,6 +23,8 @@ type Store struct {
 	mu       sync.Mutex // guards all below
 	cursors  map[string][]byte
 	findings []hub.Finding
+	nodes    []hub.NodeReport
+	edges    []hub.EdgeReport
 	known    map[[32]byte]bool
 	repeats  int
 	random   *rand.Rand
@@ -58,8 +61,8 @@ func (s *Store) Cursor(_ context.Context, _ hub.TenantID, name string) ([]byte, 
 	return slices.Clone(s.cursors[name]), nil
 }
 
-// Commit stores findings and cursor together.
-func (s *Store) Commit(ctx context.Context, _ hub.TenantID, name string, findings []hub.Finding, cursor []byte) error {
+// Commit stores a page and cursor together.
+func (s *Store) Commit(ctx context.Context, _ hub.TenantID, name string, page connectors.Page, cursor []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -69,9 +72,10 @@ func (s *Store) Commit(ctx context.Context, _ hub.TenantID, name string, finding
 	if fails && s.chance(0.5) {
 		return errStore
 	}
-	for _, f := range findings {
+	for _, f := range page.Findings {
 		s.add(f)
 	}
+	s.nodes, s.edges = append(s.nodes, page.Nodes...), append(s.edges, page.Edges...)
 	if cursor != nil {
 		s.cursors[name] = slices.Clone(cursor)
 	}
@@ -104,6 +108,13 @@ func (s *Store) Findings() []hub.Finding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.findings)
+}
+
+// Inventory gives every report on the inventory, in the order they came.
+func (s *Store) Inventory() ([]hub.NodeReport, []hub.EdgeReport) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.nodes), slices.Clone(s.edges)
 }
 
 // Len is how many findings came, exact repeats included.

@@ -122,7 +122,7 @@ func (w *sweep) hand(findings []hub.Finding) error {
 	if len(findings) == 0 && w.Stage != idle && w.unsaved < saveEvery {
 		return nil
 	}
-	if err := w.emit(findings, w.store(w.memory)); err != nil {
+	if err := w.emit(connectors.Page{Findings: findings}, w.store(w.memory)); err != nil {
 		return err
 	}
 	w.unsaved = 0
@@ -136,7 +136,7 @@ func (w *sweep) broken(ctx context.Context, err error) error {
 	if w.unsaved == 0 || ctx.Err() != nil {
 		return err
 	}
-	return errors.Join(err, w.emit(nil, w.store(w.memory)))
+	return errors.Join(err, w.emit(connectors.Page{}, w.store(w.memory)))
 }
 
 // result says of a whole sweep what people have to know.

@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/tocsin/tocsin/connectors"
 	"github.com/tocsin/tocsin/connectors/connectortest"
 	"github.com/tocsin/tocsin/hub"
 	sim "github.com/tocsin/tocsin/test/sim/cybervault"
@@ -43,8 +44,8 @@ func newBench(t *testing.T, text string) *bench {
 
 func (b *bench) try(ctx context.Context) error {
 	b.asked = nil
-	return b.source.Pull(ctx, b.cursor, func(page []hub.Finding, next []byte) error {
-		b.got, b.cursor = append(b.got, page...), next
+	return b.source.Pull(ctx, b.cursor, func(page connectors.Page, next []byte) error {
+		b.got, b.cursor = append(b.got, page.Findings...), next
 		return nil
 	})
 }

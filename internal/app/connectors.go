@@ -36,8 +36,9 @@ func (c *cursors) Cursor(ctx context.Context, t hub.TenantID, name string) (curs
 }
 
 // Commit accepts findings and moves the cursor.
-func (c *cursors) Commit(ctx context.Context, t hub.TenantID, name string, all []hub.Finding, cursor []byte) error {
+func (c *cursors) Commit(ctx context.Context, t hub.TenantID, name string, page connectors.Page, cursor []byte) error {
 	p := hub.Principal{Tenant: t, Type: hub.ActorSource, ID: name, Permissions: []string{"findings:create"}}
+	all := page.Findings
 	own := make([]*hub.Finding, len(all))
 	for i := range all {
 		x := all[i]

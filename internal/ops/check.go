@@ -205,6 +205,6 @@ func (noStore) Cursor(context.Context, hub.TenantID, string) ([]byte, error) {
 	return nil, errors.New("ops: connectors are not run here")
 }
 
-func (noStore) Commit(context.Context, hub.TenantID, string, []hub.Finding, []byte) error {
+func (noStore) Commit(context.Context, hub.TenantID, string, connectors.Page, []byte) error {
 	return errors.New("ops: connectors are not run here")
 }
