@@ -17,7 +17,7 @@ const module = "github.com/tocsin/tocsin/"
 // tools are the small packages that most others may use.
 var tools = []string{
 	"internal/ident", "internal/page", "internal/glob", "internal/expr", "internal/intake", "internal/ratelimit",
-	"internal/secret", "internal/durable", "internal/safehttp",
+	"internal/secret", "internal/durable", "internal/safehttp", "internal/inbound",
 }
 
 // A layer says which of our packages the packages under from may import. The
@@ -44,6 +44,7 @@ var layers = []layer{
 	{from: "internal/secret", why: "a small tool", may: []string{"hub"}, tools: true},
 	{from: "internal/durable", why: "a small tool", may: []string{"hub"}, tools: true},
 	{from: "internal/safehttp", why: "a small tool", may: []string{"hub"}, tools: true},
+	{from: "internal/inbound", why: "a small tool; Standard Webhooks are checked where they are made", may: []string{"hub", "relay/sign"}, tools: true},
 	{from: "configs", why: "the configuration can be read and checked alone", may: []string{"hub"}, tools: true},
 	{from: "audit", why: "the audit log can be read and checked alone", may: []string{"hub"}, tools: true},
 	{from: "internal/store", why: "knows rows, no rules", may: []string{"hub", "internal/store/…"}, tools: true},
