@@ -2,6 +2,8 @@ package connectors
 
 import (
 	"context"
+	"net/url"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -54,9 +56,12 @@ type Receiver interface {
 	Receive(ctx context.Context, r Request) (Batch, error)
 }
 
-// A Request is what came in for a [Receiver]. Body stays valid after the call.
+// A Request is what came in for a [Receiver] or a [Server]. Body stays valid
+// after the call.
 type Request struct {
-	Path   string // after /ingest/{name}, for sources that use more than one
+	Method string     // of a [Server]; a Receiver gets POST only
+	Path   string     // after /ingest/{name} or the server's root, for sources that use more than one
+	Query  url.Values // nil if there is none
 	Header Header
 	Body   []byte
 }
@@ -75,6 +80,46 @@ type Batch struct {
 type Reject struct {
 	Index int    `json:"index"` // from 0
 	Error string `json:"error"` // one sentence for the sender
+}
+
+// Accept makes a batch durable before it returns. After an error nothing of the
+// batch was taken; one of kind Transient may be offered again. Calls may
+// overlap.
+type Accept func(ctx context.Context, b Batch) (Receipt, error)
+
+// A Listener is a source that takes messages on sockets of its own.
+type Listener interface {
+	// Listen opens the sockets. It does not wait: an error says why one cannot
+	// be opened, and Listen is called again later.
+	//
+	// serve hands what comes in to accept until ctx ends. It then closes the
+	// sockets, waits for all that it started and returns nil. Any other end is
+	// an error, after which Listen is called again. Calls do not overlap.
+	Listen(ctx context.Context) (serve func(ctx context.Context, accept Accept) error, err error)
+}
+
+// A Server is a source whose senders know only their vendor's own HTTP paths
+// and answers, such as Splunk's /services/collector.
+type Server interface {
+	// Root is the path that the vendor's paths are at or below. It does not
+	// change, and the API has a route for it.
+	Root() string
+
+	// Claims says, in constant time, whether the request's credential is this
+	// source's. If no source's is, the first one with the root refuses it.
+	Claims(r Request) bool
+
+	// Serve checks the request's credential and answers it, errors included.
+	// Calls may overlap.
+	Serve(ctx context.Context, r Request, accept Accept) Response
+}
+
+// A Response is what a [Server] answers.
+type Response struct {
+	Status     int
+	Type       string // of the content
+	Body       []byte
+	RetryAfter time.Duration // 0: no such header
 }
 
 // An Actor is a source system that can do something for playbooks.

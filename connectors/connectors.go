@@ -2,9 +2,10 @@
 //
 // A [Kind] opens a [Source] from its settings. What a source can do is told by
 // the small interfaces it has: a [Puller] is asked again and again, a
-// [Receiver] takes what the source system sends to us, an [Actor] does for
-// playbooks what the source system offers, a [Tester] says whether it can be
-// reached, a [Reporter] says how the source system is.
+// [Receiver] takes what the source system sends to us, a [Listener] does so on
+// sockets of its own, a [Server] speaks its vendor's HTTP protocol, an [Actor]
+// does for playbooks what the source system offers, a [Tester] says whether it
+// can be reached, a [Reporter] says how the source system is.
 //
 // The package owns what all of them share: [Loop] pulls for ever from a stored
 // cursor, [Fleet] holds every configured connector and is what the API speaks

@@ -44,9 +44,18 @@ type Fleet struct {
 type member struct {
 	common Common
 	source Source
-	loop   *Loop // nil if it has nothing to pull
+	runs   runner // its loop or its ear; nil if it neither pulls nor listens
 
 	received, rejected atomic.Int64
+}
+
+// A runner works by itself until its context ends.
+type runner interface {
+	Run(ctx context.Context)
+	Sync() error
+	Pause()
+	Resume()
+	State() State
 }
 
 // Open opens every connector, and gives all problems at once. It does no I/O.
@@ -87,21 +96,24 @@ func (f *Fleet) add(e Entry) error {
 
 func (f *Fleet) join(c Common, source Source, log *slog.Logger) *member {
 	m := &member{common: c, source: source}
-	if p, ok := source.(Puller); ok {
-		m.loop = NewLoop(LoopConfig{
-			Name: c.Name, Kind: c.Kind, Tenant: c.Tenant, Puller: p, Store: f.cfg.Store, Log: log,
+	switch s := source.(type) {
+	case Puller:
+		m.runs = NewLoop(LoopConfig{
+			Name: c.Name, Kind: c.Kind, Tenant: c.Tenant, Puller: s, Store: f.cfg.Store, Log: log,
 			Metrics: f.cfg.Metrics, Interval: c.interval(), Paused: c.Paused,
 		})
+	case Listener:
+		m.runs = newEar(c, s, func(ctx context.Context, b Batch) (Receipt, error) { return f.accept(ctx, m, b) }, log)
 	}
 	return m
 }
 
-// Run runs every loop until ctx ends, and returns when all have ended.
+// Run pulls and listens until ctx ends, and returns when all has ended.
 func (f *Fleet) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, m := range f.members {
-		if m.loop != nil {
-			running.Go(func() { m.loop.Run(ctx) })
+		if m.runs != nil {
+			running.Go(func() { m.runs.Run(ctx) })
 		}
 	}
 	running.Wait()
@@ -138,8 +150,8 @@ func (f *Fleet) State(tenant hub.TenantID, name string) (State, error) {
 
 func (m *member) state() State {
 	s := State{Name: m.common.Name, Kind: m.common.Kind, Tenant: m.common.Tenant, Phase: PhaseListening}
-	if m.loop != nil {
-		s = m.loop.State()
+	if m.runs != nil {
+		s = m.runs.State()
 	}
 	_, s.Receives = m.source.(Receiver)
 	s.Counts.Received, s.Counts.Rejected = m.received.Load(), m.rejected.Load()
@@ -151,16 +163,16 @@ func (m *member) state() State {
 
 // Sync asks a connector to pull now. See [Loop.Sync].
 func (f *Fleet) Sync(tenant hub.TenantID, name string) error {
-	l, err := f.getLoop(tenant, name)
+	l, err := f.getRunner(tenant, name)
 	if err != nil {
 		return err
 	}
 	return l.Sync()
 }
 
-// Pause stops a connector's pulling until Resume or a restart.
+// Pause stops a connector's pulling or listening until Resume.
 func (f *Fleet) Pause(tenant hub.TenantID, name string) error {
-	l, err := f.getLoop(tenant, name)
+	l, err := f.getRunner(tenant, name)
 	if err == nil {
 		l.Pause()
 	}
@@ -169,7 +181,7 @@ func (f *Fleet) Pause(tenant hub.TenantID, name string) error {
 
 // Resume goes on after Pause.
 func (f *Fleet) Resume(tenant hub.TenantID, name string) error {
-	l, err := f.getLoop(tenant, name)
+	l, err := f.getRunner(tenant, name)
 	if err == nil {
 		l.Resume()
 	}
@@ -250,13 +262,13 @@ func (f *Fleet) get(tenant hub.TenantID, name string) (*member, error) {
 	return m, nil
 }
 
-func (f *Fleet) getLoop(tenant hub.TenantID, name string) (*Loop, error) {
+func (f *Fleet) getRunner(tenant hub.TenantID, name string) (runner, error) {
 	m, err := f.get(tenant, name)
 	if err != nil {
 		return nil, err
 	}
-	if m.loop == nil {
-		return nil, hub.E(hub.Conflict, "this kind of connector only listens; there is nothing to pull")
+	if m.runs == nil {
+		return nil, hub.E(hub.Conflict, "this kind of connector only waits for requests; there is nothing to pull")
 	}
-	return m.loop, nil
+	return m.runs, nil
 }

@@ -3,6 +3,7 @@ package connectors
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
@@ -33,22 +34,60 @@ func (f *Fleet) Receive(ctx context.Context, name string, r Request) (Receipt, e
 	if err != nil {
 		return Receipt{}, err
 	}
-	m.rejected.Add(int64(len(batch.Rejects)))
-	f.cfg.Metrics.refused(name, len(batch.Rejects))
-	if len(batch.Findings) == 0 {
-		return Receipt{Rejects: batch.Rejects}, allRejected(batch.Rejects)
+	receipt, err := f.accept(ctx, m, batch)
+	if err == nil && len(receipt.IDs) == 0 {
+		err = allRejected(receipt.Rejects)
 	}
-	return f.accept(ctx, m, batch)
+	return receipt, err
 }
 
+// Serve is the entry for the vendors' own paths: path is the request's whole
+// one. The source whose credential the request carries answers it.
+func (f *Fleet) Serve(ctx context.Context, path string, r Request) (Response, error) {
+	m, server := f.server(path, r)
+	if server == nil {
+		return Response{}, hub.E(hub.NotFound, "no source serves this path")
+	}
+	r.Path = strings.TrimPrefix(path, server.Root())
+	return server.Serve(ctx, r, func(ctx context.Context, b Batch) (Receipt, error) { return f.accept(ctx, m, b) }), nil
+}
+
+// server finds the source for a request: the one that claims it, else the first
+// that has the path.
+func (f *Fleet) server(path string, r Request) (*member, Server) {
+	var first *member
+	for _, m := range f.members {
+		s, ok := m.source.(Server)
+		if !ok || path != s.Root() && !strings.HasPrefix(path, s.Root()+"/") {
+			continue
+		}
+		if s.Claims(r) {
+			return m, s
+		}
+		if first == nil {
+			first = m
+		}
+	}
+	if first == nil {
+		return nil, nil
+	}
+	return first, first.source.(Server)
+}
+
+// accept makes a batch durable and counts it.
 func (f *Fleet) accept(ctx context.Context, m *member, b Batch) (Receipt, error) {
 	name := m.common.Name
+	if len(b.Findings) == 0 {
+		f.refused(m, b.Rejects)
+		return Receipt{Rejects: b.Rejects}, nil
+	}
 	if repaired := Stamp(b.Findings, m.common.Tenant, name, time.Now()); repaired > 0 {
 		f.cfg.Log.Warn("findings with missing fields were filled in", "connector", name, "count", repaired)
 	}
 	if err := f.cfg.Store.Commit(ctx, m.common.Tenant, name, Page{Findings: b.Findings}, nil); err != nil {
 		return Receipt{}, fmt.Errorf("accept push to connector %s: %w", name, err)
 	}
+	f.refused(m, b.Rejects)
 	m.received.Add(int64(len(b.Findings)))
 	f.cfg.Metrics.taken(name, "push", len(b.Findings))
 	ids := make([]hub.FindingID, len(b.Findings))
@@ -56,6 +95,11 @@ func (f *Fleet) accept(ctx context.Context, m *member, b Batch) (Receipt, error)
 		ids[i] = b.Findings[i].ID
 	}
 	return Receipt{IDs: ids, Rejects: b.Rejects}, nil
+}
+
+func (f *Fleet) refused(m *member, rejects []Reject) {
+	m.rejected.Add(int64(len(rejects)))
+	f.cfg.Metrics.refused(m.common.Name, len(rejects))
 }
 
 // allRejected is nil for a request that held nothing at all.

@@ -18,7 +18,7 @@ const (
 	PhaseThrottled Phase = "throttled" // the vendor said when to come back
 	PhaseFailing   Phase = "failing"   // backing off after an error
 	PhasePaused    Phase = "paused"
-	PhaseListening Phase = "listening" // has nothing to pull
+	PhaseListening Phase = "listening" // has nothing to pull; its sockets, if it has any, are open
 	PhaseStopped   Phase = "stopped"
 )
 
@@ -31,6 +31,7 @@ type State struct {
 
 	Pulls    bool `json:"pulls"`
 	Receives bool `json:"receives"`
+	Listens  bool `json:"listens,omitempty"`
 
 	Cursor      string        `json:"cursor,omitempty"` // shown to people, not to go on from
 	LastSuccess time.Time     `json:"last_success,omitzero"`
