@@ -21,6 +21,7 @@ type KeyRow struct {
 
 // PutKey stores an API key, new or changed.
 func (tx *Tx) PutKey(k *KeyRow) error {
+	tx.NoteChange()
 	_, err := tx.Exec(`INSERT INTO api_keys (id, tenant, hash, name, role, user_id, created_at, expires_at, revoked_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, role = excluded.role, expires_at = excluded.expires_at, revoked_at = excluded.revoked_at`,

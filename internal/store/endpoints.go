@@ -44,6 +44,7 @@ func (r *Reader) Endpoint(tenant hub.TenantID, id hub.EndpointID) (*hub.Endpoint
 
 // PutEndpoint stores an endpoint, new or changed.
 func (tx *Tx) PutEndpoint(e *hub.Endpoint, origin string) error {
+	tx.NoteChange()
 	_, err := tx.Exec(`INSERT INTO endpoints (id, tenant, kind, name, origin, version, doc, secrets) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, version = excluded.version, doc = excluded.doc, secrets = excluded.secrets`,
 		string(e.ID), string(e.Tenant), e.Kind, e.Name, origin, e.Version, encode(e), encode(e.Secrets))
@@ -55,6 +56,7 @@ func (tx *Tx) PutEndpoint(e *hub.Endpoint, origin string) error {
 
 // DeleteEndpoint removes an endpoint; its deliveries stay as evidence.
 func (tx *Tx) DeleteEndpoint(tenant hub.TenantID, id hub.EndpointID) error {
+	tx.NoteChange()
 	n, err := tx.Exec("DELETE FROM endpoints WHERE tenant = $1 AND id = $2", string(tenant), string(id))
 	if err == nil && n == 0 {
 		err = notFound("endpoint", id)

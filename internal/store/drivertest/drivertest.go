@@ -76,6 +76,8 @@ func Run(t *testing.T, k Kit) {
 		{"store: alert counts", testAlertCounts},
 		{"store: cursors stay valid", testCursors},
 		{"store: bus tables", testBusTables},
+		{"store: leases", testLeases},
+		{"store: changes are told", testChanges},
 		{"store: one write fails", testFaults},
 		{"store: a message of a lost answer", testLostAnswer},
 	} {
