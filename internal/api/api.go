@@ -77,6 +77,7 @@ func (s *Server) plainRoutes() {
 	v1.Post("/findings/batch", s.authorise("findings:create"), s.postBatch)
 	v1.Post("/alerts/batch", s.authorise("findings:create"), s.postBatch)
 	v1.Post("/ingest/:source", s.postIngest)
+	s.vendorRoutes()
 }
 
 // Serve takes connections until Shutdown.
@@ -94,6 +95,9 @@ func (s *Server) identify(c *fiber.Ctx) error {
 	id := ident.New("req_")
 	c.Locals(localRequestID, id)
 	c.Set("X-Request-Id", id)
+	if isVendor(c.Path()) {
+		return s.limited(c, "address:"+c.IP())
+	}
 	if !strings.HasPrefix(c.Path(), Base) || c.Path() == Base+"/openapi.json" {
 		s.rate(c, "address:"+c.IP(), false)
 		return c.Next()
@@ -124,6 +128,9 @@ func (s *Server) limited(c *fiber.Ctx, key string) error {
 // isIngest reports whether the request counts as ingest, which has its own
 // limit.
 func isIngest(c *fiber.Ctx) bool {
+	if isVendor(c.Path()) {
+		return true
+	}
 	if c.Method() != fiber.MethodPost {
 		return false
 	}

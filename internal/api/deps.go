@@ -29,6 +29,11 @@ type Deps struct {
 	Connectors Connectors
 	Health     Health
 
+	// Vendor answers requests at the paths that senders of other products know,
+	// such as Splunk's /services/collector, in the words of that product. An
+	// error of kind NotFound says that no source serves the path. nil: none does.
+	Vendor func(ctx context.Context, path string, r IngestRequest) (VendorAnswer, error)
+
 	Version     string
 	PublicURL   string        // of the hub, for instance fields and links
 	BodyLimit   int64         // bytes; 5 MiB by the contract
@@ -113,10 +118,19 @@ type Findings interface {
 // An IngestRequest is what a source pushed. Its fields are copies: they outlive
 // the request.
 type IngestRequest struct {
+	Method string
 	Header map[string][]string // canonical names
 	Query  map[string][]string
 	Body   []byte
 	IP     string
+}
+
+// A VendorAnswer is what a source says to its sender.
+type VendorAnswer struct {
+	Status     int
+	Type       string // of the content
+	Body       []byte
+	RetryAfter time.Duration // 0: no such header
 }
 
 // An IngestResult is what became of a push.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -22,7 +21,10 @@ func (s *Server) postFinding(c *fiber.Ctx) error {
 	if err := wantJSON(c); err != nil {
 		return err
 	}
-	body := bytes.Clone(c.Body())
+	body, err := s.body(c)
+	if err != nil {
+		return err
+	}
 	f, err := intake.Finding(body)
 	if err != nil {
 		return err
@@ -60,8 +62,11 @@ func (s *Server) waitFor(c *fiber.Ctx, t hub.TenantID, id hub.FindingID) error {
 // postBatch takes up to 1,000 findings, as an array or a line each. Good ones
 // are kept when others are bad.
 func (s *Server) postBatch(c *fiber.Ctx) error {
-	body := bytes.Clone(c.Body())
 	read, err := batchReader(c)
+	if err != nil {
+		return err
+	}
+	body, err := s.body(c)
 	if err != nil {
 		return err
 	}
@@ -147,9 +152,9 @@ func nothingGood(rejected []intake.Reject) error {
 // postIngest hands a push to its source, which checks the signature and reads
 // the format.
 func (s *Server) postIngest(c *fiber.Ctx) error {
-	r := IngestRequest{Header: c.GetReqHeaders(), Body: bytes.Clone(c.Body()), IP: c.IP(), Query: map[string][]string{}}
-	for k, v := range c.Context().QueryArgs().All() {
-		r.Query[string(k)] = append(r.Query[string(k)], string(v))
+	r, err := s.ingestRequest(c)
+	if err != nil {
+		return err
 	}
 	res, err := s.deps.Findings.Ingest(c.UserContext(), strings.Clone(c.Params("source")), r)
 	if err != nil {

@@ -281,7 +281,7 @@ func (a *App) openAPI(context.Context) error {
 		Access: newKeys(a.st), Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
 		Deliveries: &deliveries{st: a.st, wake: a.queue.Stored},
 		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return readCheckpoints(a.cfg.CheckpointFile()) }},
-		Connectors: src, Health: h, Version: a.opts.Version, PublicURL: a.cfg.Server.BaseURL(), BodyLimit: int64(a.cfg.Server.BodyLimit),
+		Connectors: src, Vendor: src.vendor, Health: h, Version: a.opts.Version, PublicURL: a.cfg.Server.BaseURL(), BodyLimit: int64(a.cfg.Server.BodyLimit),
 		ReadTimeout: a.cfg.Server.ReadTimeout, IdleTimeout: a.cfg.Server.IdleTimeout, NoMetrics: !a.cfg.Server.Metrics,
 		Plan: string(a.cfg.Limits.Plan), IngestPlan: string(a.cfg.Limits.IngestPlan), Gatherer: a.reg, Registry: a.reg, Log: a.log,
 	})

@@ -145,7 +145,7 @@ func (s *sources) setPaused(tx *store.Tx, t hub.TenantID, name, action string) e
 
 // receive takes a push for a source.
 func (s *sources) receive(ctx context.Context, source string, r api.IngestRequest) (api.IngestResult, error) {
-	receipt, err := s.fleet.Receive(ctx, source, connectors.Request{Header: http.Header(r.Header), Body: r.Body})
+	receipt, err := s.fleet.Receive(ctx, source, pushed(r))
 	if err != nil {
 		return api.IngestResult{}, err
 	}
@@ -154,6 +154,16 @@ func (s *sources) receive(ctx context.Context, source string, r api.IngestReques
 		out.Rejected = append(out.Rejected, api.Reject{Index: x.Index, Error: x.Error})
 	}
 	return out, nil
+}
+
+// vendor answers at a path that senders of another product know.
+func (s *sources) vendor(ctx context.Context, path string, r api.IngestRequest) (api.VendorAnswer, error) {
+	a, err := s.fleet.Serve(ctx, path, pushed(r))
+	return api.VendorAnswer{Status: a.Status, Type: a.Type, Body: a.Body, RetryAfter: a.RetryAfter}, err
+}
+
+func pushed(r api.IngestRequest) connectors.Request {
+	return connectors.Request{Method: r.Method, Query: r.Query, Header: http.Header(r.Header), Body: r.Body}
 }
 
 // actor sends a delivery to a source system: an action that a playbook asked for.
