@@ -10,13 +10,14 @@ import (
 	"strings"
 )
 
-// sqliteScheme starts the only kind of store.url there is.
+// sqliteScheme starts a store.url that names a file.
 const sqliteScheme = "sqlite:"
 
 // check reports what each value by itself did not show.
 func (l *loader) check(c *Config) {
 	l.checkServer(&c.Server)
 	l.checkStore(&c.Store)
+	l.checkBus(&c.Bus, &c.Store)
 	l.checkDedup(&c.Dedup)
 	l.checkPlaybooks(&c.Playbooks)
 	l.checkRelay(&c.Relay)
@@ -54,8 +55,58 @@ func (l *loader) checkStore(s *Store) {
 	if s.Dir == "" {
 		l.wrong("store.dir", "is empty; name a folder, such as ./tocsin-data")
 	}
-	if path, ok := strings.CutPrefix(s.URL, sqliteScheme); s.URL != "" && (!ok || strings.Trim(path, "/") == "") {
-		l.wrong("store.url", "no such store; the hub keeps its data in SQLite: leave this empty for tocsin.db in store.dir, or write sqlite:/path/to/file.db")
+	if s.URL.IsZero() || s.Postgres() {
+		return
+	}
+	if path, ok := strings.CutPrefix(s.URL.Reveal(), sqliteScheme); !ok || strings.Trim(path, "/") == "" {
+		l.wrong("store.url", "no such store; leave this empty for tocsin.db in store.dir, or write sqlite:/path/to/file.db or postgres://user:password@host/database")
+	}
+}
+
+// checkBus sees to it that bus and store fit each other: the embedded bus lives
+// in memory as much as in the store, so there can be one only, and Kafka without
+// a store that all nodes share would make each node a hub of its own.
+func (l *loader) checkBus(b *Bus, s *Store) {
+	kafka := b.Kind == "kafka"
+	switch {
+	case kafka && !s.Postgres():
+		l.wrong("bus.kind", "kafka needs a store that all nodes share; write postgres://user:password@host/database into store.url")
+	case !kafka && s.Postgres():
+		l.wrong("bus.kind", "a PostgreSQL store needs bus.kind kafka; for one node without services leave store.url empty")
+	}
+	if !kafka {
+		return
+	}
+	if len(b.Kafka.Brokers) == 0 {
+		l.wrong("bus.kafka.brokers", "is empty; name a broker, such as kafka:9092")
+	}
+	for i, addr := range b.Kafka.Brokers {
+		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
+			at := index("bus.kafka.brokers", i)
+			l.wrong(at, l.quote(at, addr)+" is not an address; write host:port, such as kafka:9092")
+		}
+	}
+	l.checkKafka(&b.Kafka)
+}
+
+var prefixForm = regexp.MustCompile(`^[A-Za-z0-9._-]{0,100}$`)
+
+func (l *loader) checkKafka(k *Kafka) {
+	const at = "bus.kafka."
+	if !prefixForm.MatchString(k.TopicPrefix) {
+		l.wrong(at+"topic_prefix", l.quote(at+"topic_prefix", k.TopicPrefix)+" cannot start the name of a topic; write up to 100 of a-z, A-Z, 0-9, dots, - and _")
+	}
+	if k.MinInsync > k.Replication {
+		l.wrong(at+"min_insync", "is more than bus.kafka.replication; no message could ever be accepted")
+	}
+	if (k.CertFile == "") != (k.KeyFile == "") {
+		l.wrong(at+"cert_file", "and key_file belong together; give both or neither")
+	}
+	if !k.TLS && (k.CAFile != "" || k.CertFile != "") {
+		l.wrong(at+"tls", "is false, but certificates are given; write true")
+	}
+	if k.SASL != "none" && (k.Username == "" || k.Password.IsZero()) {
+		l.wrong(at+"sasl", "needs bus.kafka.username and bus.kafka.password")
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/internal/ratelimit"
+	"github.com/tocsin/tocsin/internal/secret"
 )
 
 // Sample is tocsin.yaml: every key with its default and a comment, and examples
@@ -63,23 +64,41 @@ type Server struct {
 	IdleTimeout     time.Duration `yaml:"idle_timeout" min:"1s" max:"1h" doc:"How long a connection may stay open without a request."`
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" min:"1s" max:"10m" doc:"How long a clean stop may take before what still runs is cut off. Nothing that was accepted is lost either way."`
 	Metrics         bool          `yaml:"metrics" doc:"Serve /metrics for Prometheus on the same address."`
+	Node            string        `yaml:"node" doc:"What this process is called among several over one database, in logs and in the list of nodes. Empty for the name of the machine."`
 }
 
 // Store is the section store.
 type Store struct {
-	Dir       string `yaml:"dir" doc:"Folder for the database, keys and first credentials. It is made if it is missing."`
-	URL       string `yaml:"url" doc:"Which database. Empty for the file tocsin.db in dir; sqlite:PATH for a file elsewhere."`
-	CacheSize Size   `yaml:"cache_size" min:"1MiB" max:"64GiB" doc:"Memory for database pages."`
+	Dir       string        `yaml:"dir" doc:"Folder for the database, keys and first credentials. It is made if it is missing."`
+	URL       secret.Secret `yaml:"url" doc:"Which database. Empty for the file tocsin.db in dir; sqlite:PATH for a file elsewhere; postgres://user:password@host/database for several nodes, together with bus.kind kafka."`
+	CacheSize Size          `yaml:"cache_size" min:"1MiB" max:"64GiB" doc:"Memory for database pages. For SQLite only."`
+	PoolSize  int           `yaml:"pool_size" min:"2" max:"1000" doc:"Connections for reading. For PostgreSQL only; one more is for writing."`
 }
 
 // Bus is the section bus.
 type Bus struct {
-	Kind              string        `yaml:"kind" enum:"embedded" doc:"Which queue. The embedded one lives in the store."`
+	Kind              string        `yaml:"kind" enum:"embedded,kafka" doc:"Which queue. The embedded one lives in the store and serves one node; kafka serves any number, with a PostgreSQL store."`
 	Window            int           `yaml:"window" min:"1" max:"10000" doc:"Messages in work at a time; their effects are committed together."`
 	MaxBacklog        int           `yaml:"max_backlog" min:"1" max:"100000000" doc:"Accepted findings that may wait for triage. While more wait, new ones are answered with 503."`
 	FindingsRetention time.Duration `yaml:"findings_retention" min:"1h" max:"3650d" doc:"How long the queue keeps findings that have been worked on."`
 	EventsRetention   time.Duration `yaml:"events_retention" min:"1h" max:"3650d" doc:"How long events can be replayed."`
-	Partitions        int           `yaml:"partitions" min:"1" max:"1024" doc:"Parts of a topic that can be worked on side by side. Choose it before the first start."`
+	Partitions        int           `yaml:"partitions" min:"1" max:"1024" doc:"Parts of a topic that can be worked on side by side. Choose it before the first start. With kafka, 1 stands for 12."`
+	Kafka             Kafka         `yaml:"kafka" doc:"How Kafka is reached, if kind says so."`
+}
+
+// Kafka is the section bus.kafka.
+type Kafka struct {
+	Brokers     []string      `yaml:"brokers" doc:"Addresses of one or more brokers, as host:port."`
+	TopicPrefix string        `yaml:"topic_prefix" doc:"What the names of topics and groups start with."`
+	Replication int           `yaml:"replication" min:"1" max:"10" doc:"Copies of each topic that the hub makes. 3 outlives the loss of a broker."`
+	MinInsync   int           `yaml:"min_insync" min:"1" max:"10" doc:"Copies that must have a message before it counts as accepted. 2 of 3 is usual."`
+	TLS         bool          `yaml:"tls" doc:"Encrypt connections and check the brokers' certificates."`
+	CAFile      string        `yaml:"ca_file" path:"beside" doc:"Certificates to trust in place of the system's, as PEM."`
+	CertFile    string        `yaml:"cert_file" path:"beside" doc:"This hub's own certificate, as PEM, where brokers ask for one."`
+	KeyFile     string        `yaml:"key_file" path:"beside" doc:"The key of cert_file."`
+	SASL        string        `yaml:"sasl" enum:"none,plain,scram-sha-256,scram-sha-512" doc:"How the hub signs in."`
+	Username    string        `yaml:"username" doc:"For sasl."`
+	Password    secret.Secret `yaml:"password" doc:"For sasl."`
 }
 
 // Dedup is the section dedup.
@@ -128,10 +147,11 @@ func Default() *Config {
 			Listen: "127.0.0.1:8080", BodyLimit: 5 << 20, ReadTimeout: 30 * time.Second,
 			IdleTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second, Metrics: true,
 		},
-		Store: Store{Dir: "./tocsin-data", CacheSize: 64 << 20},
+		Store: Store{Dir: "./tocsin-data", CacheSize: 64 << 20, PoolSize: 8},
 		Bus: Bus{
 			Kind: "embedded", Window: 256, MaxBacklog: 1_000_000,
 			FindingsRetention: 7 * day, EventsRetention: 30 * day, Partitions: 1,
+			Kafka: Kafka{TopicPrefix: "tocsin.", Replication: 1, MinInsync: 1, SASL: "none"},
 		},
 		Dedup: Dedup{ReopenWindow: day},
 		Relay: Relay{
@@ -165,10 +185,16 @@ func (s *Server) BaseURL() string {
 
 // File gives the path of the database.
 func (s *Store) File() string {
-	if path, ok := strings.CutPrefix(s.URL, sqliteScheme); ok {
+	if path, ok := strings.CutPrefix(s.URL.Reveal(), sqliteScheme); ok {
 		return path
 	}
 	return filepath.Join(s.Dir, "tocsin.db")
+}
+
+// Postgres reports whether the database is a PostgreSQL, which several nodes may
+// share.
+func (s *Store) Postgres() bool {
+	return strings.HasPrefix(s.URL.Reveal(), "postgres://") || strings.HasPrefix(s.URL.Reveal(), "postgresql://")
 }
 
 // KeyFile gives the path of the audit log's key.

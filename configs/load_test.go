@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tocsin/tocsin/internal/secret"
 )
 
 func TestNothingGivenIsTheDefault(t *testing.T) {
@@ -86,7 +88,7 @@ func TestProblems(t *testing.T) {
 		{"cache", "store:\n  cache_size: 1KiB\n", `2: store.cache_size: "1KiB" is out of range; write 1MiB to 64GiB`},
 
 		// One of several.
-		{"bus kind", "bus:\n  kind: kafka\n", `2: bus.kind: "kafka" is none of embedded`},
+		{"bus kind", "bus:\n  kind: nats\n", `2: bus.kind: "nats" is none of embedded, kafka`},
 		{"plan", "limits:\n  plan: gold\n  ingest_plan: Starter\n", "2: limits.plan: \"gold\" is none of starter, professional, enterprise, unlimited\n3: limits.ingest_plan: \"Starter\" is none of starter, professional, enterprise, unlimited"},
 		{"log", "log:\n  level: INFO\n  format: xml\n", "2: log.level: \"INFO\" is none of debug, info, warn, error\n3: log.format: \"xml\" is none of text, json"},
 
@@ -96,8 +98,17 @@ func TestProblems(t *testing.T) {
 		{"public url", "server:\n  public_url: tocsin.example.com\n", `2: server.public_url: is not an http or https address; write for example https://tocsin.example.com`},
 		{"public url with a query", "server:\n  public_url: https://a.example/?b=c\n", `2: server.public_url: has a query; write the address only, such as https://tocsin.example.com`},
 		{"no folder", "store:\n  dir: \"\"\n", `2: store.dir: is empty; name a folder, such as ./tocsin-data`},
-		{"another store", "store:\n  url: postgres://u:geheim@db/tocsin\n", `2: store.url: no such store; the hub keeps its data in SQLite: leave this empty for tocsin.db in store.dir, or write sqlite:/path/to/file.db`},
-		{"store without a file", "store:\n  url: \"sqlite://\"\n", `2: store.url: no such store; the hub keeps its data in SQLite: leave this empty for tocsin.db in store.dir, or write sqlite:/path/to/file.db`},
+		{"another store", "store:\n  url: mysql://u:geheim@db/tocsin\n", `2: store.url: no such store; leave this empty for tocsin.db in store.dir, or write sqlite:/path/to/file.db or postgres://user:password@host/database`},
+		{"PostgreSQL without Kafka", "store:\n  url: postgres://u:geheim@db/tocsin\n", ` bus.kind: a PostgreSQL store needs bus.kind kafka; for one node without services leave store.url empty`},
+		{"Kafka without PostgreSQL", "bus:\n  kind: kafka\n", `1: bus.kafka.brokers: is empty; name a broker, such as kafka:9092
+2: bus.kind: kafka needs a store that all nodes share; write postgres://user:password@host/database into store.url`},
+		{"Kafka", "store:\n  url: postgres://db/tocsin\nbus:\n  kind: kafka\n  kafka:\n    brokers: [kafka]\n    topic_prefix: a/b\n    min_insync: 2\n    cert_file: a.pem\n    sasl: plain", `5: bus.kafka.tls: is false, but certificates are given; write true
+6: bus.kafka.brokers[0]: "kafka" is not an address; write host:port, such as kafka:9092
+7: bus.kafka.topic_prefix: "a/b" cannot start the name of a topic; write up to 100 of a-z, A-Z, 0-9, dots, - and _
+8: bus.kafka.min_insync: is more than bus.kafka.replication; no message could ever be accepted
+9: bus.kafka.cert_file: and key_file belong together; give both or neither
+10: bus.kafka.sasl: needs bus.kafka.username and bus.kafka.password`},
+		{"store without a file", "store:\n  url: \"sqlite://\"\n", `2: store.url: no such store; leave this empty for tocsin.db in store.dir, or write sqlite:/path/to/file.db or postgres://user:password@host/database`},
 		{"networks", "relay:\n  allow_networks:\n    - 10.1.2.3\n    - 10.1.2.3/16\n    - ten\n    - fe80::1%eth0\n", `3: relay.allow_networks[0]: "10.1.2.3" is an address, not a network; write 10.1.2.3/32
 4: relay.allow_networks[1]: "10.1.2.3/16" has bits set behind the mask; write 10.1.0.0/16
 5: relay.allow_networks[2]: "ten" is not a network; write for example 10.1.0.0/16 or fd00::/8
@@ -275,7 +286,7 @@ func TestDerived(t *testing.T) {
 	c := Default()
 	c.Store.Dir = "/data"
 	got := []string{c.Store.File(), c.KeyFile(), c.CheckpointFile()}
-	c.Store.URL, c.Audit.KeyFile, c.Audit.CheckpointFile = "sqlite:/fast/t.db", "/k", "/c"
+	c.Store.URL, c.Audit.KeyFile, c.Audit.CheckpointFile = secret.New("sqlite:/fast/t.db"), "/k", "/c"
 	got = append(got, c.Store.File(), c.KeyFile(), c.CheckpointFile())
 	want := []string{"/data/tocsin.db", "/data/audit.key", "/data/audit.checkpoints", "/fast/t.db", "/k", "/c"}
 	if !slices.Equal(got, want) {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tocsin/tocsin/internal/secret"
 )
 
 // examples takes the # away from the examples in the sample.
@@ -36,7 +38,7 @@ func TestSampleIsTheDefault(t *testing.T) {
 	}
 	want := Default()
 	want.Playbooks.Paths = []string{} // the sample says so
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(reflect.TypeOf(Default().Relay.AllowNetworks).Elem())); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(reflect.TypeOf(Default().Relay.AllowNetworks).Elem(), secret.Secret{})); diff != "" {
 		t.Errorf("the sample differs from the defaults (-default +sample):\n%s", diff)
 	}
 }
