@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package services
+
+import "os/exec"
+
+// quitWithUs changes nothing: only Linux can do this.
+func quitWithUs(*exec.Cmd) {}
