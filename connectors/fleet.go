@@ -31,6 +31,11 @@ type FleetConfig struct {
 	Client  *http.Client // the safe client
 	Log     *slog.Logger
 	Metrics *Metrics // nil: not counted
+
+	// Alone runs one connector's pulling while no other process does it, again
+	// whenever that becomes so, until ctx ends; run ends soon after its context.
+	// nil: this process is the only one.
+	Alone func(ctx context.Context, tenant hub.TenantID, name string, run func(context.Context))
 }
 
 // A Fleet holds every configured connector. Its methods may be called at any
@@ -113,10 +118,19 @@ func (f *Fleet) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, m := range f.members {
 		if m.runs != nil {
-			running.Go(func() { m.runs.Run(ctx) })
+			running.Go(func() { f.run(ctx, m) })
 		}
 	}
 	running.Wait()
+}
+
+// run runs a member. Several processes may listen for a source; one pulls.
+func (f *Fleet) run(ctx context.Context, m *member) {
+	if _, pulls := m.source.(Puller); pulls && f.cfg.Alone != nil {
+		f.cfg.Alone(ctx, m.common.Tenant, m.common.Name, m.runs.Run)
+		return
+	}
+	m.runs.Run(ctx)
 }
 
 // Close closes every source. Call it after Run has returned.
@@ -133,8 +147,17 @@ func (f *Fleet) List(tenant hub.TenantID) []State {
 	states := []State{}
 	for _, m := range f.members {
 		if m.common.Tenant == tenant {
-			states = append(states, m.state())
+			states = append(states, f.state(m))
 		}
+	}
+	return states
+}
+
+// All gives the state of every connector, by name.
+func (f *Fleet) All() []State {
+	states := make([]State, len(f.members))
+	for i, m := range f.members {
+		states[i] = f.state(m)
 	}
 	return states
 }
@@ -145,13 +168,16 @@ func (f *Fleet) State(tenant hub.TenantID, name string) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	return m.state(), nil
+	return f.state(m), nil
 }
 
-func (m *member) state() State {
+func (f *Fleet) state(m *member) State {
 	s := State{Name: m.common.Name, Kind: m.common.Kind, Tenant: m.common.Tenant, Phase: PhaseListening}
 	if m.runs != nil {
 		s = m.runs.State()
+	}
+	if s.Phase == PhaseStopped && s.Pulls && f.cfg.Alone != nil {
+		s.Phase = PhaseStandby
 	}
 	_, s.Receives = m.source.(Receiver)
 	s.Counts.Received, s.Counts.Rejected = m.received.Load(), m.rejected.Load()

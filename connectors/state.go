@@ -19,6 +19,7 @@ const (
 	PhaseFailing   Phase = "failing"   // backing off after an error
 	PhasePaused    Phase = "paused"
 	PhaseListening Phase = "listening" // has nothing to pull; its sockets, if it has any, are open
+	PhaseStandby   Phase = "standby"   // another node pulls it
 	PhaseStopped   Phase = "stopped"
 )
 

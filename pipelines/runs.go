@@ -196,6 +196,9 @@ func (u *unit) runRecord(run *playbook.Run, ev *hub.Event) (*hub.RunRecord, erro
 	return rec, nil
 }
 
+// Wake has waiting runs looked at anew: another node may have died with its own.
+func (p *Pipeline) Wake() { p.wakeRuns() }
+
 // wakeRuns tells the loop of waiting runs to look again.
 func (p *Pipeline) wakeRuns() {
 	select {

@@ -71,6 +71,7 @@ type App struct {
 	bus      *embedded.Bus
 	key      *audit.Key
 	keeper   *keeper
+	cluster  *cluster
 	client   *safehttp.Client
 	fleet    *connectors.Fleet
 	rules    *ruler
@@ -81,6 +82,8 @@ type App struct {
 	queue    *queue
 	worker   *relay.Worker
 	elastic  []*elasticSink
+	keys     *keys
+	sources  *sources
 	server   *api.Server
 
 	listener net.Listener
@@ -143,6 +146,10 @@ func (a *App) openStore(ctx context.Context) error {
 	}
 	a.onStop("store", func(context.Context) error { return a.st.Close() })
 	registerStore(a.reg, a.st)
+	a.cluster = newCluster(a.st, nodeName(a.cfg.Server.Node), a.cfg.Store.Postgres(), a.log, func(string) {
+		a.queue.Stored() // what the dead node was sending is due
+		a.pipeline.Wake()
+	})
 	a.keeper = &keeper{
 		path: a.cfg.CheckpointFile(), st: a.st, key: key, log: a.log,
 		every: a.cfg.Audit.CheckpointInterval, entries: int64(a.cfg.Audit.CheckpointEntries),
@@ -181,8 +188,8 @@ func (a *App) openConnectors(ctx context.Context) error {
 		entries[i] = connectors.Entry{Common: common, Config: c.Raw.Decode}
 	}
 	fleet, err := connectors.Open(connectors.FleetConfig{
-		Kinds: list.Kinds(), Entries: entries, Store: &cursors{st: a.st, findings: a.findings}, Client: a.client.HTTP(), Log: a.log,
-		Metrics: connectors.NewMetrics(a.reg),
+		Kinds: list.Kinds(), Entries: entries, Store: &cursors{st: a.st, findings: a.findings, cluster: a.cluster}, Client: a.client.HTTP(), Log: a.log,
+		Metrics: connectors.NewMetrics(a.reg), Alone: a.alone(),
 	})
 	if err != nil {
 		return err
@@ -218,7 +225,7 @@ func (a *App) openPipeline(ctx context.Context) error {
 	if err := a.openElastic(a.rules.all()); err != nil {
 		return err
 	}
-	a.queue = newQueue(a.st, a.rules, deliveryLease, a.log)
+	a.queue = newQueue(a.st, a.rules, a.cluster.owner, deliveryLease, a.log)
 	a.pipeline = pipelines.New(pipelines.Options{
 		Store: pipelineStore{a.st, a.bus}, Source: a.cfg.Server.BaseURL(), PublishEvents: len(a.elastic) > 0,
 		Relay: a.queue, Triaged: a.findings.waiters.tell, Log: a.log, Registry: a.reg,
@@ -264,12 +271,13 @@ func (a *App) openRelay(ctx context.Context) error {
 		Queue: a.queue, Targets: a.targets, Slots: a.cfg.Relay.Workers, Timeout: a.cfg.Relay.Timeout, Schedule: schedule,
 		Jitter: &a.cfg.Relay.Jitter, Lease: deliveryLease, Log: a.log, Registry: a.reg,
 	})
-	return a.queue.takeOver(ctx)
+	return a.queue.takeOver(ctx, a.cluster.alone())
 }
 
 func (a *App) openAPI(context.Context) error {
-	src := &sources{fleet: a.fleet, st: a.st}
-	a.findings.ingest = src.receive
+	a.keys = newKeys(a.st)
+	a.sources = &sources{fleet: a.fleet, st: a.st, cluster: a.cluster, asked: map[string]asked{}}
+	a.findings.ingest = a.sources.receive
 	hooks := &webhooks{
 		st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), wake: a.queue.Stored, check: a.client.Check,
 		newSecret: sign.NewSecret, checkSecret: func(text string) error { _, err := sign.ParseSecret(text); return err },
@@ -278,10 +286,10 @@ func (a *App) openAPI(context.Context) error {
 	h := &health{st: a.st, region: "local", lag: func() int64 { n, _ := a.bus.Lag(bus.TopicFindings, triageGroup); return n }}
 	h.checks = map[string]func() error{"bus": func() error { _, err := a.bus.Lag(bus.TopicFindings, triageGroup); return err }}
 	a.server = api.New(api.Deps{
-		Access: newKeys(a.st), Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
+		Access: a.keys, Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
 		Deliveries: &deliveries{st: a.st, wake: a.queue.Stored},
 		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return readCheckpoints(a.cfg.CheckpointFile()) }},
-		Connectors: src, Vendor: src.vendor, Health: h, Version: a.opts.Version, PublicURL: a.cfg.Server.BaseURL(), BodyLimit: int64(a.cfg.Server.BodyLimit),
+		Connectors: a.sources, Vendor: a.sources.vendor, Health: h, Version: a.opts.Version, PublicURL: a.cfg.Server.BaseURL(), BodyLimit: int64(a.cfg.Server.BodyLimit),
 		ReadTimeout: a.cfg.Server.ReadTimeout, IdleTimeout: a.cfg.Server.IdleTimeout, NoMetrics: !a.cfg.Server.Metrics,
 		Plan: string(a.cfg.Limits.Plan), IngestPlan: string(a.cfg.Limits.IngestPlan), Gatherer: a.reg, Registry: a.reg, Log: a.log,
 	})
@@ -295,6 +303,8 @@ const triageGroup = "triage"
 // comes out of [App.Failed].
 func (a *App) Start(ctx context.Context) (err error) {
 	a.spawn("checkpoints", a.keeper.run) // first, so that it sees the end of all others
+	a.spawn("leases", a.cluster.run)
+	a.spawn("changes elsewhere", func(ctx context.Context) { a.cluster.watch(ctx, a.changed) })
 	if err := a.startRouter(); err != nil {
 		return err
 	}
@@ -312,6 +322,12 @@ func (a *App) Start(ctx context.Context) (err error) {
 	a.onStop("HTTP", a.server.Shutdown)
 	a.spawn("connectors", a.fleet.Run)
 	return nil
+}
+
+// changed takes over what another node changed.
+func (a *App) changed(ctx context.Context) error {
+	a.keys.auth.Forget()
+	return errors.Join(a.rules.reload(ctx), a.sources.follow(ctx))
 }
 
 // spawn runs f until Stop, which waits for it.

@@ -18,6 +18,7 @@ import (
 type cursors struct {
 	st       *store.Store
 	findings *findings
+	cluster  *cluster
 }
 
 var _ connectors.Store = (*cursors)(nil)
@@ -64,14 +65,35 @@ func (c *cursors) commit(tx *store.Tx, p hub.Principal, own []*hub.Finding, msgs
 	if err != nil {
 		return err
 	}
+	if err := c.cluster.fence(tx, connectorLease(p.Tenant, p.ID)); err != nil {
+		return err
+	}
 	row.Cursor, row.At = cursor, time.Now()
 	return tx.PutConnector(p.Tenant, p.ID, row)
 }
 
+// connectorLease is the lease of who pulls a connector.
+func connectorLease(t hub.TenantID, name string) string {
+	return "connector/" + string(t) + "/" + name
+}
+
+// alone has each connector pulled by one node at a time; nil if there is one only.
+func (a *App) alone() func(ctx context.Context, t hub.TenantID, name string, run func(context.Context)) {
+	if a.cluster.alone() {
+		return nil
+	}
+	return func(ctx context.Context, t hub.TenantID, name string, run func(context.Context)) {
+		a.cluster.once(ctx, connectorLease(t, name), run)
+	}
+}
+
 // sources shows the connectors and takes what they are sent.
 type sources struct {
-	fleet *connectors.Fleet
-	st    *store.Store
+	fleet   *connectors.Fleet
+	st      *store.Store
+	cluster *cluster
+
+	asked map[string]asked // as of the last look, by lease; owned by follow
 }
 
 var _ api.Connectors = (*sources)(nil)
@@ -115,7 +137,9 @@ func (s *sources) Do(ctx context.Context, p hub.Principal, name, action string) 
 	var err error
 	switch action {
 	case "sync":
-		err = s.fleet.Sync(p.Tenant, name)
+		if s.cluster.holds(connectorLease(p.Tenant, name)) { // otherwise the node that pulls it sees the request
+			err = s.fleet.Sync(p.Tenant, name)
+		}
 	case "pause":
 		err = s.fleet.Pause(p.Tenant, name)
 	case "resume":
@@ -130,8 +154,60 @@ func (s *sources) Do(ctx context.Context, p hub.Principal, name, action string) 
 	return connectorView(st), err
 }
 
-// setPaused keeps a pause over restarts.
+// syncCounter counts the requests to pull a connector now.
+func syncCounter(t hub.TenantID, name string) string { return "sync/" + string(t) + "/" + name }
+
+// asked is what was asked of a connector, of whichever node.
+type asked struct {
+	paused bool
+	syncs  int64
+}
+
+// follow does here what was asked of another node since the last look.
+func (s *sources) follow(ctx context.Context) error {
+	return s.st.View(ctx, func(r *store.Reader) error {
+		for _, c := range s.fleet.All() {
+			row, err := r.Connector(c.Tenant, c.Name)
+			if err != nil {
+				return err
+			}
+			n, err := r.CounterValue(syncCounter(c.Tenant, c.Name))
+			if err != nil {
+				return err
+			}
+			name := connectorLease(c.Tenant, c.Name)
+			before, known := s.asked[name]
+			now := asked{row.Paused, n}
+			s.asked[name] = now
+			if known {
+				s.obey(c, before, now)
+			}
+		}
+		return nil
+	})
+}
+
+// obey does one connector's part of follow. Refusals were told to who asked.
+func (s *sources) obey(c connectors.State, before, now asked) {
+	if now.paused && !before.paused {
+		_ = s.fleet.Pause(c.Tenant, c.Name)
+	}
+	if !now.paused && before.paused {
+		_ = s.fleet.Resume(c.Tenant, c.Name)
+	}
+	if now.syncs > before.syncs && s.cluster.holds(connectorLease(c.Tenant, c.Name)) {
+		_ = s.fleet.Sync(c.Tenant, c.Name)
+	}
+}
+
+// setPaused keeps a pause over restarts, and tells other nodes.
 func (s *sources) setPaused(tx *store.Tx, t hub.TenantID, name, action string) error {
+	if action == "sync" {
+		tx.Counter(syncCounter(t, name), 1)
+	}
+	if action != "test" {
+		tx.NoteChange()
+	}
 	if action != "pause" && action != "resume" {
 		return nil
 	}

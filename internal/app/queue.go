@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
-	"github.com/tocsin/tocsin/internal/ident"
 	"github.com/tocsin/tocsin/internal/store"
 	"github.com/tocsin/tocsin/relay"
 )
@@ -44,8 +43,8 @@ type queue struct {
 
 var _ relay.Queue = (*queue)(nil)
 
-func newQueue(st *store.Store, rules *ruler, lease time.Duration, log *slog.Logger) *queue {
-	return &queue{st: st, rules: rules, log: log, owner: ident.New("node_"), lease: lease, woken: make(chan struct{}, 1), stored: true}
+func newQueue(st *store.Store, rules *ruler, owner string, lease time.Duration, log *slog.Logger) *queue {
+	return &queue{st: st, rules: rules, log: log, owner: owner, lease: lease, woken: make(chan struct{}, 1), stored: true}
 }
 
 // Lease tells whether a delivery that is about to be stored can be handed over
@@ -87,9 +86,9 @@ func (q *queue) ring() {
 func (q *queue) Wake() <-chan struct{} { return q.woken }
 
 // takeOver makes what was being sent when the last process died due at once, and
-// what is held for endpoints that are enabled. An embedded hub is the only one
-// that sends.
-func (q *queue) takeOver(ctx context.Context) error {
+// what is held for endpoints that are enabled. A hub that is alone is the only
+// one that sends; otherwise the leases of the nodes tell who has died.
+func (q *queue) takeOver(ctx context.Context, alone bool) error {
 	now := time.Now()
 	return q.st.Do(ctx, func(tx *store.Tx) error {
 		for _, e := range q.rules.all() {
@@ -99,6 +98,9 @@ func (q *queue) takeOver(ctx context.Context) error {
 			if _, err := tx.ReleaseHeld(e.Tenant, e.ID, now); err != nil {
 				return err
 			}
+		}
+		if !alone {
+			return nil
 		}
 		return tx.EndLeases(q.owner, now)
 	})

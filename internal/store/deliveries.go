@@ -95,6 +95,12 @@ func (tx *Tx) EndLeases(owner string, now time.Time) error {
 	return err
 }
 
+// EndLeasesOf makes all that an owner holds due at once: it has died.
+func (tx *Tx) EndLeasesOf(owner string, now time.Time) error {
+	_, err := tx.Exec("UPDATE deliveries SET due_at = $2 WHERE state = 'delivering' AND due_at > $2 AND lease = $1", owner, hub.Micros(now))
+	return err
+}
+
 // UpdateDelivery stores the new state of a delivery.
 func (tx *Tx) UpdateDelivery(d *hub.Delivery) error {
 	n, err := tx.Exec(`UPDATE deliveries SET state = $2, due_at = $3, lease = '', attempts = $4, updated_at = $5, status = $6, error = $7, fault = $8
