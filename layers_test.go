@@ -17,7 +17,7 @@ const module = "github.com/tocsin/tocsin/"
 // tools are the small packages that most others may use.
 var tools = []string{
 	"internal/ident", "internal/page", "internal/glob", "internal/expr", "internal/intake", "internal/ratelimit",
-	"internal/secret", "internal/durable", "internal/safehttp", "internal/inbound",
+	"internal/secret", "internal/durable", "internal/safehttp", "internal/inbound", "internal/syslogmsg",
 }
 
 // A layer says which of our packages the packages under from may import. The
@@ -45,6 +45,7 @@ var layers = []layer{
 	{from: "internal/durable", why: "a small tool", may: []string{"hub"}, tools: true},
 	{from: "internal/safehttp", why: "a small tool", may: []string{"hub"}, tools: true},
 	{from: "internal/inbound", why: "a small tool; Standard Webhooks are checked where they are made", may: []string{"hub", "relay/sign"}, tools: true},
+	{from: "internal/syslogmsg", why: "a small tool"},
 	{from: "configs", why: "the configuration can be read and checked alone", may: []string{"hub"}, tools: true},
 	{from: "audit", why: "the audit log can be read and checked alone", may: []string{"hub"}, tools: true},
 	{from: "internal/store", why: "knows rows, no rules", may: []string{"hub", "internal/store/…"}, tools: true},
@@ -79,6 +80,7 @@ var owners = map[string][]string{
 	"github.com/slack-go/slack":           {"relay/slack"},
 	"github.com/PagerDuty/go-pagerduty":   {"relay/pagerduty"},
 	"cel.dev/cel-go":                      {"internal/expr"},
+	"github.com/leodido/go-syslog":        {"internal/syslogmsg"},
 	"modernc.org/sqlite":                  {"internal/store/sqlite"},
 	"github.com/pressly/goose":            {"internal/store/sqlite"},
 	"code.dny.dev/ssrf":                   {"internal/safehttp"},
