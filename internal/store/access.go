@@ -22,11 +22,10 @@ type KeyRow struct {
 // PutKey stores an API key, new or changed.
 func (tx *Tx) PutKey(k *KeyRow) error {
 	tx.NoteChange()
-	_, err := tx.Exec(`INSERT INTO api_keys (id, tenant, hash, name, role, user_id, created_at, expires_at, revoked_at)
+	return tx.send(`INSERT INTO api_keys (id, tenant, hash, name, role, user_id, created_at, expires_at, revoked_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, role = excluded.role, expires_at = excluded.expires_at, revoked_at = excluded.revoked_at`,
 		string(k.ID), string(k.Tenant), k.Hash, k.Name, k.Role, string(k.User), hub.Micros(k.CreatedAt), hub.Micros(k.ExpiresAt), hub.Micros(k.RevokedAt))
-	return err
 }
 
 const keyColumns = "id, tenant, hash, name, role, user_id, created_at, expires_at, revoked_at"
@@ -72,9 +71,8 @@ type UserRow struct {
 
 // AddUser stores a new user.
 func (tx *Tx) AddUser(u *UserRow) error {
-	_, err := tx.Exec("INSERT INTO users (id, tenant, email, password, role, created_at, active) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+	return tx.send("INSERT INTO users (id, tenant, email, password, role, created_at, active) VALUES ($1, $2, $3, $4, $5, $6, $7)",
 		string(u.ID), string(u.Tenant), u.Email, u.Password, u.Role, hub.Micros(u.CreatedAt), u.Active)
-	return err
 }
 
 // CountUsers counts the users of a tenant.
@@ -108,16 +106,14 @@ func (r *Reader) Idempotent(tenant hub.TenantID, key string) (IdempotencyRow, bo
 // PutIdempotent remembers the first answer to a key, in the transaction of what
 // it answers.
 func (tx *Tx) PutIdempotent(tenant hub.TenantID, key string, row IdempotencyRow) error {
-	_, err := tx.Exec(`INSERT INTO idempotency (tenant, key, request, status, response, at) VALUES ($1, $2, $3, $4, $5, $6)
+	return tx.send(`INSERT INTO idempotency (tenant, key, request, status, response, at) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (tenant, key) DO UPDATE SET request = excluded.request, status = excluded.status, response = excluded.response, at = excluded.at`,
 		string(tenant), key, row.Request, int64(row.Status), row.Response, hub.Micros(row.At))
-	return err
 }
 
 // ForgetIdempotent removes answers older than a time.
 func (tx *Tx) ForgetIdempotent(before time.Time) error {
-	_, err := tx.Exec("DELETE FROM idempotency WHERE at < $1", hub.Micros(before))
-	return err
+	return tx.send("DELETE FROM idempotency WHERE at < $1", hub.Micros(before))
 }
 
 // Meta gives a setting of the database itself; "" if it is not there.
@@ -132,6 +128,5 @@ func (r *Reader) Meta(name string) (string, error) {
 
 // PutMeta stores a setting of the database itself.
 func (tx *Tx) PutMeta(name, value string) error {
-	_, err := tx.Exec("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
-	return err
+	return tx.send("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
 }

@@ -33,9 +33,8 @@ func (tx *Tx) PutIdentity(id hub.Identity, fresh bool) error {
 		tx.appendRow(identitiesTable, string(id.Tenant), id.Fingerprint[:], id.Origin, id.First[:], hub.Micros(id.FirstAt), string(id.Alert), hub.Micros(id.DueAt), id.State)
 		return nil
 	}
-	_, err := tx.Exec("UPDATE identities SET alert_id = $3, state = $4, due_at = $5 WHERE tenant = $1 AND fingerprint = $2",
+	return tx.send("UPDATE identities SET alert_id = $3, state = $4, due_at = $5 WHERE tenant = $1 AND fingerprint = $2",
 		string(id.Tenant), id.Fingerprint[:], string(id.Alert), id.State, hub.Micros(id.DueAt))
-	return err
 }
 
 // DueIdentities gives up to limit identities with changes held back whose time
@@ -76,9 +75,8 @@ func (r *Reader) Sighted(origin string, key [16]byte) (int64, error) {
 
 // AddSighting remembers a delivery key of an identity; at is in microseconds.
 func (tx *Tx) AddSighting(tenant hub.TenantID, origin string, key [16]byte, at int64) error {
-	_, err := tx.Exec("INSERT INTO sightings (origin, dkey, tenant, at) VALUES ($1, $2, $3, $4) ON CONFLICT (origin, dkey) DO UPDATE SET at = excluded.at",
+	return tx.send("INSERT INTO sightings (origin, dkey, tenant, at) VALUES ($1, $2, $3, $4) ON CONFLICT (origin, dkey) DO UPDATE SET at = excluded.at",
 		origin, key[:], string(tenant), at)
-	return err
 }
 
 // Alerts gives the alerts of a tenant with the ids; missing ones are left out.
@@ -162,7 +160,7 @@ func (tx *Tx) saveCounts() error {
 		if n == 0 {
 			continue
 		}
-		_, err := tx.Exec("INSERT INTO alert_counts (tenant, status, severity, n) VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, status, severity) DO UPDATE SET n = alert_counts.n + excluded.n",
+		err := tx.send("INSERT INTO alert_counts (tenant, status, severity, n) VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, status, severity) DO UPDATE SET n = alert_counts.n + excluded.n",
 			string(k.tenant), string(k.status), string(k.severity), n)
 		if err != nil {
 			return err

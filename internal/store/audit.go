@@ -42,7 +42,7 @@ func (tx *Tx) openLog(tenant hub.TenantID) (int64, error) {
 	no, err := tx.logNo(tenant)
 	if err == nil && no == 0 {
 		no = tx.counter("audit.logs", 1)
-		_, err = tx.Exec("INSERT INTO audit_logs (tenant, no) VALUES ($1, $2)", string(tenant), no)
+		err = tx.send("INSERT INTO audit_logs (tenant, no) VALUES ($1, $2)", string(tenant), no)
 	}
 	if err == nil {
 		tx.s.memory.logs[tenant] = no
@@ -57,7 +57,11 @@ func (tx *Tx) seal() error {
 		return nil
 	}
 	for tenant, entries := range byTenant(tx.audit) {
-		sealed, next, err := tx.s.sealer.Seal(tx.s.auditHead(tenant), entries)
+		head, err := tx.auditHead(tenant)
+		if err != nil {
+			return err
+		}
+		sealed, next, err := tx.s.sealer.Seal(head, entries)
 		if err != nil {
 			return err
 		}
@@ -78,12 +82,20 @@ func (tx *Tx) seal() error {
 	return nil
 }
 
-func (s *Store) auditHead(tenant hub.TenantID) hub.AuditHead {
-	head, known := s.memory.heads[tenant]
-	if !known {
-		head = hub.AuditHead{Tenant: tenant, Log: s.sealer.Log(tenant)}
+// auditHead gives the end of a log, and that of a new one.
+func (tx *Tx) auditHead(tenant hub.TenantID) (hub.AuditHead, error) {
+	if head, known := tx.s.memory.heads[tenant]; known {
+		return head, nil
 	}
-	return head
+	head, err := tx.AuditHead(tenant)
+	if err != nil {
+		return head, err
+	}
+	if head.Size == 0 {
+		head.Log = tx.s.sealer.Log(tenant)
+	}
+	tx.s.memory.heads[tenant] = head
+	return head, nil
 }
 
 // trySeal tells whether entries can be sealed, and keeps nothing of it.
@@ -92,7 +104,11 @@ func (tx *Tx) trySeal(entries []hub.AuditEntry) error {
 		return nil
 	}
 	for tenant, own := range byTenant(entries) {
-		if _, _, err := tx.s.sealer.Seal(tx.s.auditHead(tenant), own); err != nil {
+		head, err := tx.auditHead(tenant)
+		if err != nil {
+			return err
+		}
+		if _, _, err := tx.s.sealer.Seal(head, own); err != nil {
 			return fmt.Errorf("seal audit entries: %w", err)
 		}
 	}
@@ -136,7 +152,7 @@ func (tx *Tx) post(tenant hub.TenantID, entries []hub.AuditEntry, sealed []hub.S
 		put(posting{"resource_type", entries[i].ResourceType}, seq)
 	}
 	for p, r := range ranges {
-		_, err := tx.Exec("INSERT INTO audit_postings (tenant, field, value, first, last) VALUES ($1, $2, $3, $4, $5)",
+		err := tx.send("INSERT INTO audit_postings (tenant, field, value, first, last) VALUES ($1, $2, $3, $4, $5)",
 			string(tenant), p.field, p.value, r[0], r[1])
 		if err != nil {
 			return err
@@ -154,23 +170,20 @@ func (tx *Tx) saveHead(h hub.AuditHead) error {
 	if frontier == nil {
 		frontier = []byte{}
 	}
-	_, err := tx.Exec(`INSERT INTO audit_heads (tenant, log, size, last, time, frontier, note) VALUES ($1, $2, $3, $4, $5, $6, $7)
+	err := tx.send(`INSERT INTO audit_heads (tenant, log, size, last, time, frontier, note) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (tenant) DO UPDATE SET size = excluded.size, last = excluded.last, time = excluded.time, frontier = excluded.frontier, note = excluded.note`,
 		string(h.Tenant), h.Log, h.Size, h.Last[:], h.Time, frontier, h.Note)
 	if err != nil || h.Time-tx.s.memory.notes[h.Tenant] < keepNote.Microseconds() {
 		return err
 	}
 	tx.s.memory.notes[h.Tenant] = h.Time
-	_, err = tx.Exec("INSERT INTO audit_notes (tenant, size, at, note) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", string(h.Tenant), h.Size, h.Time, h.Note)
-	return err
+	return tx.send("INSERT INTO audit_notes (tenant, size, at, note) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", string(h.Tenant), h.Size, h.Time, h.Note)
 }
 
-func (tx *Tx) loadHeads(m *memory) error {
-	return tx.heads(func(h hub.AuditHead) { m.heads[h.Tenant] = h })
-}
+const headQuery = "SELECT tenant, log, size, last, time, frontier, note FROM audit_heads"
 
-func (r *Reader) heads(yield func(hub.AuditHead)) error {
-	return r.q.Query("SELECT tenant, log, size, last, time, frontier, note FROM audit_heads", nil, func(v []any) error {
+func (r *Reader) heads(query string, args []any, yield func(hub.AuditHead)) error {
+	return r.q.Query(query, args, func(v []any) error {
 		h := hub.AuditHead{Tenant: hub.TenantID(v[0].(string)), Log: v[1].(string), Size: v[2].(int64), Time: v[4].(int64), Note: bytesOf(v[6])}
 		if copy(h.Last[:], bytesOf(v[3])) != len(h.Last) {
 			return errors.New("the head of the audit log is damaged")
@@ -191,11 +204,7 @@ func (r *Reader) heads(yield func(hub.AuditHead)) error {
 // none.
 func (r *Reader) AuditHead(tenant hub.TenantID) (hub.AuditHead, error) {
 	head := hub.AuditHead{Tenant: tenant}
-	err := r.heads(func(h hub.AuditHead) {
-		if h.Tenant == tenant {
-			head = h
-		}
-	})
+	err := r.heads(headQuery+" WHERE tenant = $1", []any{string(tenant)}, func(h hub.AuditHead) { head = h })
 	return head, err
 }
 
@@ -332,7 +341,7 @@ func (r *Reader) AuditHashes(tenant hub.TenantID, from, end int64) ([][32]byte, 
 // AuditHeads gives the end of every tenant's audit log.
 func (r *Reader) AuditHeads() ([]hub.AuditHead, error) {
 	var all []hub.AuditHead
-	err := r.heads(func(h hub.AuditHead) { all = append(all, h) })
+	err := r.heads(headQuery+" ORDER BY tenant", nil, func(h hub.AuditHead) { all = append(all, h) })
 	return all, err
 }
 
@@ -340,10 +349,6 @@ func (r *Reader) AuditHeads() ([]hub.AuditHead, error) {
 // is none.
 func (r *Reader) AuditHeadByLog(log string) (hub.AuditHead, error) {
 	var head hub.AuditHead
-	err := r.heads(func(h hub.AuditHead) {
-		if h.Log == log {
-			head = h
-		}
-	})
+	err := r.heads(headQuery+" WHERE log = $1", []any{log}, func(h hub.AuditHead) { head = h })
 	return head, err
 }

@@ -46,7 +46,7 @@ func (tx *Tx) OpenTopic(name string, partitions int) (TopicRow, error) {
 		return t, err
 	}
 	t.No = tx.counter("topics.no", 1)
-	_, err = tx.Exec("INSERT INTO topics (name, no, partitions) VALUES ($1, $2, $3)", name, t.No, t.Partitions)
+	err = tx.send("INSERT INTO topics (name, no, partitions) VALUES ($1, $2, $3)", name, t.No, t.Partitions)
 	return t, err
 }
 
@@ -157,25 +157,22 @@ func (r *Reader) Consumers(topic int64) ([]ConsumerRow, error) {
 
 // PutConsumer stores the progress of a group, which never goes back.
 func (tx *Tx) PutConsumer(c ConsumerRow) error {
-	_, err := tx.Exec(`INSERT INTO consumers (topic, grp, part, pos, at) VALUES ($1, $2, $3, $4, $5)
+	return tx.send(`INSERT INTO consumers (topic, grp, part, pos, at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (topic, grp, part) DO UPDATE SET pos = excluded.pos, at = excluded.at WHERE excluded.pos >= consumers.pos`,
 		c.Topic, c.Group, int64(c.Partition), c.Pos, hub.Micros(c.At))
-	return err
 }
 
 // TouchConsumer says that a group is at work, and stores its progress if there
 // is none.
 func (tx *Tx) TouchConsumer(c ConsumerRow) error {
-	_, err := tx.Exec(`INSERT INTO consumers (topic, grp, part, pos, at) VALUES ($1, $2, $3, $4, $5)
+	return tx.send(`INSERT INTO consumers (topic, grp, part, pos, at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (topic, grp, part) DO UPDATE SET at = excluded.at`,
 		c.Topic, c.Group, int64(c.Partition), c.Pos, hub.Micros(c.At))
-	return err
 }
 
 // DeleteConsumer forgets a group of a topic.
 func (tx *Tx) DeleteConsumer(topic int64, group string) error {
-	_, err := tx.Exec("DELETE FROM consumers WHERE topic = $1 AND grp = $2", topic, group)
-	return err
+	return tx.send("DELETE FROM consumers WHERE topic = $1 AND grp = $2", topic, group)
 }
 
 // CounterValue gives a counter as it was last committed.

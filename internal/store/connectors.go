@@ -29,8 +29,7 @@ func (tx *Tx) PutConnector(tenant hub.TenantID, name string, row ConnectorRow) e
 	if cursor == nil {
 		cursor = []byte{}
 	}
-	_, err := tx.Exec(`INSERT INTO connector_state (tenant, name, cursor, paused, at) VALUES ($1, $2, $3, $4, $5)
+	return tx.send(`INSERT INTO connector_state (tenant, name, cursor, paused, at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (tenant, name) DO UPDATE SET cursor = excluded.cursor, paused = excluded.paused, at = excluded.at`,
 		string(tenant), name, cursor, row.Paused, hub.Micros(row.At))
-	return err
 }

@@ -80,9 +80,8 @@ func (r *Reader) runs(query string, args ...any) ([]hub.RunRecord, error) {
 // PutPlaybookVersion keeps the text of a playbook version, for the runs that
 // were started with it.
 func (tx *Tx) PutPlaybookVersion(tenant hub.TenantID, name, version string, text []byte, now time.Time) error {
-	_, err := tx.Exec("INSERT INTO playbook_versions (tenant, name, version, at, text) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+	return tx.send("INSERT INTO playbook_versions (tenant, name, version, at, text) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
 		string(tenant), name, version, hub.Micros(now), text)
-	return err
 }
 
 // PlaybookVersion gives the text of a playbook version; nil if it is not known.
@@ -110,13 +109,12 @@ func (r *Reader) PlaybookStarts(tenant hub.TenantID, name, key string, since tim
 // AddPlaybookStart remembers that a playbook with limits started, and forgets
 // starts with the same key that no limit looks back to.
 func (tx *Tx) AddPlaybookStart(tenant hub.TenantID, name, key string, at time.Time) error {
-	_, err := tx.Exec("DELETE FROM playbook_starts WHERE tenant = $1 AND playbook = $2 AND key = $3 AND at < $4",
+	err := tx.send("DELETE FROM playbook_starts WHERE tenant = $1 AND playbook = $2 AND key = $3 AND at < $4",
 		string(tenant), name, key, hub.Micros(at.Add(-startsKept)))
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec("INSERT INTO playbook_starts (tenant, playbook, key, at) VALUES ($1, $2, $3, $4)", string(tenant), name, key, hub.Micros(at))
-	return err
+	return tx.send("INSERT INTO playbook_starts (tenant, playbook, key, at) VALUES ($1, $2, $3, $4)", string(tenant), name, key, hub.Micros(at))
 }
 
 // startsKept is longer than any cooldown that a playbook may have.

@@ -1,14 +1,18 @@
 // Package store keeps everything the hub knows in one database.
 //
-// Store is concrete; the engine under it ([driver.Engine]: SQLite in one file,
-// later PostgreSQL) runs SQL text and knows no domain. The SQL is here, one file
-// a subject, in terms of package hub.
+// Store is concrete; the engine under it ([driver.Engine]: SQLite in one file, or
+// PostgreSQL) runs SQL text and knows no domain. The SQL is here, one file a
+// subject, in terms of package hub.
 //
 // All writes go through [Store.Do]. One writer runs what is waiting in one
 // transaction and answers after the commit, so many callers share one fsync.
 // On return of a Do without error its effects survive power loss. The audit
 // entries of a transaction are sealed and written just before its commit; no
 // change commits without them.
+//
+// Several hubs may share one database, where the engine allows it. Their writers
+// then take turns, so that a transaction may rely on what it reads, and each
+// forgets what it remembers when another has written.
 //
 // Rows that only ever grow in number are collected during the transaction and
 // inserted many at a time ([Tx.appendRow]); a query that names their table sees
@@ -42,6 +46,10 @@ const (
 	// queueLength is how many callers may wait for the writer; further ones are
 	// refused at once with a Transient error.
 	queueLength = 8192
+	// maxTries is how often a transaction is begun anew that is in another's way,
+	// and maxTryTime after which time no more: callers are to hear within 2.5 s.
+	maxTries   = 5
+	maxTryTime = 2 * time.Second
 	// retryAfter is what callers are told while the store is broken or full.
 	retryAfter = 2 * time.Second
 )
@@ -97,19 +105,23 @@ type Stats struct {
 	Transactions atomic.Int64 // committed
 	Requests     atomic.Int64 // committed callers
 	Replayed     atomic.Int64 // transactions run again with savepoints
+	Retried      atomic.Int64 // transactions run again because another was in the way
+	Reread       atomic.Int64 // transactions before which somebody else had written
 	Failed       atomic.Int64 // transactions given up; the last may have been applied all the same
 	BusyNanos    atomic.Int64 // time in transactions
+	BeginNanos   atomic.Int64 // of that, waiting for the turn to write
 	CommitNanos  atomic.Int64 // of that, in Commit
 }
 
 // memory is what the writer knows without asking the database. It is read anew
-// after every failed transaction, because then it may be ahead.
+// after every failed transaction, because then it may be ahead, and after
+// transactions of others.
 type memory struct {
 	loaded   bool
 	counters map[string]int64
-	heads    map[hub.TenantID]hub.AuditHead
-	logs     map[hub.TenantID]int64 // numbers of the audit logs
-	notes    map[hub.TenantID]int64 // when a checkpoint was last kept, in microseconds
+	heads    map[hub.TenantID]hub.AuditHead // those that were asked for
+	logs     map[hub.TenantID]int64         // numbers of the audit logs
+	notes    map[hub.TenantID]int64         // when a checkpoint was last kept, in microseconds
 }
 
 type fault struct {
@@ -238,7 +250,7 @@ func (s *Store) run(probeEvery time.Duration) {
 		select {
 		case r := <-s.queue:
 			s.linger()
-			s.transact(s.gather(r))
+			s.transact([]*request{r})
 			s.ended = time.Now()
 		case <-probe.C:
 			s.idle()
@@ -253,7 +265,7 @@ func (s *Store) drain() {
 	for {
 		select {
 		case r := <-s.queue:
-			s.transact(s.gather(r))
+			s.transact([]*request{r})
 		default:
 			return
 		}
@@ -268,9 +280,8 @@ func (s *Store) linger() {
 	}
 }
 
-// gather takes those who wait, without waiting for more.
-func (s *Store) gather(first *request) []*request {
-	batch := []*request{first}
+// gather adds those who wait to batch, without waiting for more.
+func (s *Store) gather(batch []*request) []*request {
 	for len(batch) < maxBatch {
 		select {
 		case r := <-s.queue:
@@ -301,23 +312,19 @@ func (s *Store) idle() {
 	}
 }
 
-// transact runs the batch, in one transaction or, if that would take long, in a
-// few, and answers every caller.
+// transact runs the batch and those who come in time, in one transaction or, if
+// that would take long, in a few, and answers every caller.
 func (s *Store) transact(batch []*request) {
 	for len(batch) > 0 {
 		start := time.Now()
-		n, err := s.attempt(batch, false)
-		if errors.Is(err, errReplay) {
-			s.stats.Replayed.Add(1)
-			n, err = s.attempt(batch, true)
-		}
+		all, n, err := s.try(batch)
 		if err != nil {
-			n = len(batch)
-			s.fail(batch, err)
+			n = len(all)
+			s.fail(all, err)
 		}
 		s.stats.BusyNanos.Add(int64(time.Since(start)))
-		answer(batch[:n])
-		batch = batch[n:]
+		answer(all[:n])
+		batch = all[n:]
 	}
 	if s.fault.Load() == nil {
 		if err := s.engine.Maintain(); err != nil {
@@ -357,26 +364,51 @@ func (s *Store) fail(batch []*request, err error) {
 // Savepoints cost two statements a caller, which the usual case need not pay.
 var errReplay = errors.New("run again with savepoints")
 
+// try makes attempts, with savepoints once somebody failed, and again when
+// another transaction was in the way. It tells who was waiting in the end, and
+// how many of them the transaction was for.
+func (s *Store) try(batch []*request) (all []*request, n int, err error) {
+	start, careful := time.Now(), false
+	for tries := 1; ; tries++ {
+		batch, n, err = s.attempt(batch, careful)
+		switch {
+		case errors.Is(err, errReplay) && !careful:
+			careful = true
+			s.stats.Replayed.Add(1)
+		case driver.KindOf(err) == driver.Busy && tries < maxTries && time.Since(start) < maxTryTime:
+			s.stats.Retried.Add(1)
+		default:
+			return batch, n, err
+		}
+	}
+}
+
 // attempt runs the callers from the front of batch that fit into one
-// transaction, and tells how many they were.
-func (s *Store) attempt(batch []*request, careful bool) (int, error) {
+// transaction, and tells how many they were. Those who came while it waited for
+// its turn join the batch, and share what becomes of it.
+func (s *Store) attempt(batch []*request, careful bool) (all []*request, n int, err error) {
+	start := time.Now()
 	dtx, err := s.engine.Begin(context.Background())
+	s.stats.BeginNanos.Add(int64(time.Since(start)))
+	if !careful {
+		batch = s.gather(batch)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("begin: %w", err)
+		return batch, 0, fmt.Errorf("begin: %w", err)
 	}
 	defer dtx.Rollback()
 	tx := newTx(s, dtx)
 	if err := s.remember(tx); err != nil {
-		return 0, fmt.Errorf("read counters: %w", err)
+		return batch, 0, fmt.Errorf("read counters: %w", err)
 	}
-	n, err := s.runAll(tx, batch, careful)
+	n, err = s.runAll(tx, batch, careful)
 	if err == nil {
 		err = s.commit(tx, n)
 	}
 	if err != nil {
 		s.memory.loaded = false // it may be ahead of the database, or behind
 	}
-	return n, err
+	return batch, n, err
 }
 
 func (s *Store) runAll(tx *Tx, batch []*request, careful bool) (int, error) {
@@ -403,8 +435,8 @@ func (s *Store) runOne(tx *Tx, r *request) error {
 	switch {
 	case tx.failed != nil:
 		return tx.failed
-	case r.err != nil && tx.wroteSince(mark):
-		return errReplay
+	case tx.spoilt != nil, r.err != nil && tx.wroteSince(mark):
+		return errReplay // what was spoilt may be the work of another caller
 	}
 	return nil
 }
@@ -429,7 +461,7 @@ func (s *Store) runCareful(tx *Tx, r *request) error {
 		tx.backTo(mark)
 		return tx.dtx.Undo()
 	}
-	return tx.dtx.Release()
+	return nil
 }
 
 // protect runs fn and makes an error of a panic, which is a bug in fn and must
@@ -455,6 +487,9 @@ func (s *Store) commit(tx *Tx, callers int) error {
 	}
 	start := time.Now()
 	if err := tx.dtx.Commit(); err != nil {
+		if _ = tx.check(err); tx.failed == nil {
+			return fmt.Errorf("%w: %w", errReplay, err)
+		}
 		return fmt.Errorf("commit: %w", err)
 	}
 	s.stats.CommitNanos.Add(int64(time.Since(start)))
@@ -470,7 +505,11 @@ func (s *Store) View(ctx context.Context, fn func(r *Reader) error) error {
 		return hub.Wrap(hub.Transient, err, "the hub cannot read its store at the moment; try again")
 	}
 	defer snap.Close()
-	return fn(&Reader{q: snap})
+	err = fn(&Reader{q: snap})
+	if kind := driver.KindOf(err); (kind == driver.IO || kind == driver.Busy) && hub.KindOf(err) == hub.Internal {
+		return hub.Wrap(hub.Transient, err, "the hub cannot read its store at the moment; try again")
+	}
+	return err
 }
 
 // Backup writes a consistent copy of the database to path, while the hub runs.

@@ -30,6 +30,7 @@ type Tx struct {
 	execs  int   // statements that wrote
 	dirty  bool  // a caller panicked: assume that it wrote
 	failed error // an error that concerns the whole transaction
+	spoilt error // a statement failed, so that no other may run
 }
 
 // A table takes rows that are only ever added. Its name must not be part of
@@ -59,7 +60,15 @@ func (tx *Tx) Query(query string, args []any, row func([]any) error) error {
 	if err := tx.flushNamed(query); err != nil {
 		return err
 	}
-	return tx.check(tx.dtx.Query(query, args, row))
+	var own error
+	err := tx.dtx.Query(query, args, func(v []any) error {
+		own = row(v)
+		return own
+	})
+	if own != nil {
+		return own // nothing is wrong with the query
+	}
+	return tx.check(err)
 }
 
 // Exec runs a statement and tells how many rows it changed.
@@ -72,11 +81,25 @@ func (tx *Tx) Exec(query string, args ...any) (int64, error) {
 	return n, tx.check(err)
 }
 
-// check keeps an error that concerns the whole transaction, so that it fails
-// even if the caller's function ignores it.
+// send runs a statement now or later: it saves the way to the database. Its error
+// is this caller's all the same.
+func (tx *Tx) send(query string, args ...any) error {
+	if err := tx.flushNamed(query); err != nil {
+		return err
+	}
+	tx.execs++
+	return tx.check(tx.dtx.Send(query, args))
+}
+
+// check keeps an error that concerns the whole transaction, or that spoils it,
+// so that it counts even if the caller's function ignores it.
 func (tx *Tx) check(err error) error {
-	if driver.Broken(err) || driver.KindOf(err) == driver.Busy {
+	switch {
+	case err == nil:
+	case driver.Broken(err) || driver.KindOf(err) == driver.Busy:
 		tx.failed = err
+	case tx.spoilt == nil:
+		tx.spoilt = err
 	}
 	return err
 }
@@ -134,7 +157,7 @@ func (tx *Tx) insert(p *pending) error {
 	for _, size := range insertSizes {
 		for len(args) >= size*width {
 			tx.execs++
-			if _, err := tx.dtx.Exec(tx.s.insertText(p.table, size), args[:size*width]); err != nil {
+			if err := tx.dtx.Send(tx.s.insertText(p.table, size), args[:size*width]); err != nil {
 				return tx.check(fmt.Errorf("insert into %s: %w", p.table.name, err))
 			}
 			args = args[size*width:]
@@ -194,12 +217,18 @@ func (tx *Tx) prepare() error {
 }
 
 // complete checks what a caller has left to be written since m: it inserts its
-// rows and seals its audit entries on trial.
+// rows, seals its audit entries on trial and releases its savepoint.
 func (tx *Tx) complete(m mark) error {
 	if err := tx.flush(); err != nil {
 		return err
 	}
-	return tx.trySeal(tx.audit[m.audit:])
+	if err := tx.trySeal(tx.audit[m.audit:]); err != nil {
+		return err
+	}
+	if tx.spoilt != nil {
+		return tx.spoilt // the caller's function made nothing of it
+	}
+	return tx.check(tx.dtx.Release())
 }
 
 // A mark is a point of the transaction between two callers.
@@ -239,31 +268,33 @@ func (tx *Tx) wroteSince(m mark) bool {
 func (tx *Tx) backTo(m mark) {
 	tx.audit = tx.audit[:m.audit]
 	tx.counts = tx.counts[:m.counts]
-	tx.dirty = false
+	tx.dirty, tx.spoilt = false, nil
 	for i := range tx.pending {
 		tx.pending[i].args = tx.pending[i].args[:m.argsOf(i)]
 	}
 }
 
-// remember reads the counters and audit heads if they are not known.
+// remember makes the memory hold: it reads the counters and forgets the audit
+// heads unless both are known to be as they were left. Numbers of logs never
+// change once they are committed.
 func (s *Store) remember(tx *Tx) error {
-	if s.memory.loaded {
+	m := &s.memory
+	if m.loaded && tx.dtx.Alone() {
 		return nil
 	}
-	m := memory{counters: map[string]int64{}, heads: map[hub.TenantID]hub.AuditHead{}, logs: map[hub.TenantID]int64{}, notes: map[hub.TenantID]int64{}}
+	if m.loaded {
+		s.stats.Reread.Add(1)
+	} else {
+		*m = memory{counters: map[string]int64{}, heads: map[hub.TenantID]hub.AuditHead{}, logs: map[hub.TenantID]int64{}, notes: map[hub.TenantID]int64{}}
+	}
+	m.loaded = false
+	clear(m.heads)
 	err := tx.Query("SELECT name, value FROM counters", nil, func(v []any) error {
 		m.counters[v[0].(string)] = v[1].(int64)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if err := tx.loadHeads(&m); err != nil {
-		return err
-	}
-	m.loaded = true
-	s.memory = m
-	return nil
+	m.loaded = err == nil
+	return err
 }
 
 // counter moves a counter on by n and returns its new value. Counters never go
@@ -281,7 +312,7 @@ func (tx *Tx) Counter(name string, n int64) int64 { return tx.counter(name, n) }
 
 func (tx *Tx) saveCounters() error {
 	for name := range tx.moved {
-		_, err := tx.dtx.Exec("INSERT INTO counters (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+		err := tx.dtx.Send("INSERT INTO counters (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 			[]any{name, tx.s.memory.counters[name]})
 		if err != nil {
 			return tx.check(fmt.Errorf("save counter %s: %w", name, err))

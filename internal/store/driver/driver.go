@@ -18,7 +18,9 @@ import (
 // An Engine is an open database whose schema is up to date.
 type Engine interface {
 	// Begin starts a write transaction. The store's writer calls it from one
-	// goroutine at a time and ends each transaction before the next.
+	// goroutine at a time and ends each transaction before the next. Where other
+	// programs write to the same database, it waits for its turn: transactions of
+	// all of them run one after the other, and each sees all before it.
 	//
 	// After an error of kind [Full] or [IO] the engine may be in any state; the
 	// next Begin must put it right or fail.
@@ -33,7 +35,8 @@ type Engine interface {
 	// after every few transactions; it must be quick.
 	Maintain() error
 
-	// Backup writes a consistent copy of the database to a new file.
+	// Backup writes a consistent copy of the database to a new file, or says what
+	// is to be used instead.
 	Backup(ctx context.Context, path string) error
 
 	// Close ends the engine after the last transaction has ended.
@@ -45,7 +48,7 @@ type Querier interface {
 	// Query calls row for each row of the answer. The slice is reused for the next
 	// row; the values in it are the caller's to keep. An error of row ends the
 	// query and is returned as it is. A nested call with the same text is not
-	// allowed.
+	// allowed, nor is any other call after an error of the query itself.
 	Query(query string, args []any, row func(values []any) error) error
 }
 
@@ -56,19 +59,28 @@ type Snapshot interface {
 	Close()
 }
 
-// A Tx is a write transaction.
+// A Tx is a write transaction. After an error of a statement nothing but Undo or
+// Rollback is allowed.
 type Tx interface {
 	Querier
+	// Alone reports whether nobody else has written since the last transaction of
+	// this engine, so that what was known at its end still holds.
+	Alone() bool
 	// Exec runs a statement and tells how many rows it changed.
 	Exec(query string, args []any) (int64, error)
+	// Send runs a statement no later than the next call of another method but Undo
+	// and Rollback. Its error may be that call's.
+	Send(query string, args []any) error
 	// Savepoint marks a point that Undo returns to. There is one at a time.
 	Savepoint() error
-	// Release forgets the savepoint, keeping what was done since.
+	// Release forgets the savepoint, keeping what was done since. After an error
+	// the savepoint is still there to return to.
 	Release() error
 	// Undo goes back to the savepoint and forgets it.
 	Undo() error
 	// Commit makes the transaction durable: on return it survives power loss.
-	// After an error it may or may not have been applied.
+	// After an error that is [Broken] it may or may not have been applied; after
+	// any other it has not.
 	Commit() error
 	// Rollback drops the transaction. It is safe after Commit.
 	Rollback()

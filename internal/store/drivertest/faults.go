@@ -42,6 +42,7 @@ func testFaults(t *testing.T, k Kit) {
 		{"disk error, yet written", driver.IO, true, 0},
 		{"disk error, yet written, and for a while", driver.IO, true, 3},
 		{"in the way", driver.Busy, false, 0},
+		{"in the way for long", driver.Busy, false, 20},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			place := k.Place(t)

@@ -95,6 +95,10 @@ func (t *faultyTx) Exec(query string, args []any) (n int64, err error) {
 	return n, err
 }
 
+func (t *faultyTx) Send(query string, args []any) error {
+	return t.f.do("exec "+query, func() error { return t.Tx.Send(query, args) })
+}
+
 func (t *faultyTx) Savepoint() error { return t.f.do("savepoint", t.Tx.Savepoint) }
 func (t *faultyTx) Release() error   { return t.f.do("release", t.Tx.Release) }
 func (t *faultyTx) Undo() error      { return t.f.do("undo", t.Tx.Undo) }

@@ -193,6 +193,15 @@ func (t *tx) Exec(query string, args []any) (int64, error) {
 	return n, err
 }
 
+// Send is Exec: there is no way to the database that could be saved.
+func (t *tx) Send(query string, args []any) error {
+	_, err := t.Exec(query, args)
+	return err
+}
+
+// Alone is true: the file is this program's.
+func (t *tx) Alone() bool { return true }
+
 func (t *tx) Query(query string, args []any, row func([]any) error) error {
 	err := t.c.query(query, args, row)
 	t.e.note(err)
