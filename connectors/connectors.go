@@ -35,6 +35,9 @@ type Kind struct {
 	// Open makes a source from its settings. It checks them completely, and
 	// does no I/O: a far side that is down must not keep the hub from starting.
 	Open func(Settings) (Source, error)
+
+	// Format reads files that hold what the kind is sent; nil if it has none.
+	Format *Format
 }
 
 // A Source is one configured source system. Its capabilities are the

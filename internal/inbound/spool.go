@@ -1,0 +1,103 @@
+package inbound
+
+import (
+	"bytes"
+	"io"
+	"os"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// spoolMemory is how much of a spool is held in memory before it goes to a file.
+const spoolMemory = 8 << 20
+
+// Detach sets the next value aside and gives a stream to walk through it later:
+// for a list whose items cannot be understood before something that stands
+// behind it. What is long goes to a temporary file, which Close removes.
+func (s *Stream) Detach() (*Stream, error) {
+	s.Kind() // passes over the separator
+	at := s.Offset()
+	sp := &spool{}
+	if err := s.copy(sp); err != nil {
+		sp.Close()
+		return nil, err
+	}
+	r, err := sp.reader()
+	if err != nil {
+		sp.Close()
+		return nil, err
+	}
+	d := NewStream(r)
+	d.base, d.spool = at, sp
+	return d, nil
+}
+
+// Close releases what Detach took. It is harmless for other streams.
+func (s *Stream) Close() {
+	if s != nil && s.spool != nil {
+		s.spool.Close()
+	}
+}
+
+// copy writes the next value to w, token by token.
+func (s *Stream) copy(w io.Writer) error {
+	enc := jsontext.NewEncoder(w, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for depth := 0; ; {
+		tok, err := s.Token()
+		if err != nil {
+			return err
+		}
+		switch tok.Kind() {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		if err := enc.WriteToken(tok); err != nil {
+			return err
+		}
+		if depth == 0 {
+			return nil
+		}
+	}
+}
+
+// A spool is written first and read afterwards.
+type spool struct {
+	memory bytes.Buffer
+	file   *os.File
+}
+
+func (p *spool) Write(b []byte) (int, error) {
+	if p.file == nil && p.memory.Len()+len(b) <= spoolMemory {
+		return p.memory.Write(b)
+	}
+	if p.file == nil {
+		f, err := os.CreateTemp("", "tocsin-spool-*")
+		if err != nil {
+			return 0, err
+		}
+		p.file = f
+	}
+	return p.file.Write(b)
+}
+
+func (p *spool) reader() (io.Reader, error) {
+	if p.file == nil {
+		return &p.memory, nil
+	}
+	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return io.MultiReader(&p.memory, p.file), nil
+}
+
+// Close removes the file.
+func (p *spool) Close() {
+	if p.file == nil {
+		return
+	}
+	_ = p.file.Close()
+	_ = os.Remove(p.file.Name())
+	p.file = nil
+}
