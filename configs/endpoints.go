@@ -25,7 +25,7 @@ var kindRules = [...]kindRule{
 	{
 		kind:     hub.KindWebhook,
 		required: []string{"url", "secret"},
-		optional: []string{"events", "filter", "transform", "headers", "signing", "ordering", "rate_limit", "timeout", "retry"},
+		optional: []string{"events", "filter", "transform", "headers", "key_pair", "signing", "ordering", "rate_limit", "timeout", "retry"},
 	},
 	{
 		kind:     hub.KindSlack,
@@ -126,6 +126,7 @@ func (l *loader) checkForms(path string, e *Endpoint) {
 	say("url", urlFault(e.URL, "https://hooks.example.com/tocsin"))
 	say("api_url", urlFault(e.APIURL, "https://api.example.com"))
 	say("secret", unless(isSigningSecret(e.Secret.Reveal()), "is not a signing secret; write whsec_ and 24 to 64 random bytes in base64"))
+	say("key_pair", unless(isKeyPair(e.KeyPair.Reveal()), "is not a key pair; write whsk_ and 32 random bytes in base64"))
 	say("bot_token", unless(tokenForm.MatchString(e.BotToken.Reveal()), "is not a token; give it without spaces or line breaks"))
 	say("bot_token", unless(e.Channel != "", "needs to know where to post; add channel, such as \"#security\""))
 	say("channel", unless(e.empty("url") || !e.empty("bot_token"), "is not for an incoming webhook, which posts to its own; remove this, or use bot_token in place of url"))
@@ -142,6 +143,14 @@ func isSigningSecret(text string) bool {
 	encoded, ok := strings.CutPrefix(text, "whsec_")
 	b, err := base64.StdEncoding.DecodeString(encoded)
 	return ok && err == nil && len(b) >= 24 && len(b) <= 64
+}
+
+// isKeyPair reports whether text is a key pair of Standard Webhooks: a seed, or a
+// seed and the public half.
+func isKeyPair(text string) bool {
+	encoded, ok := strings.CutPrefix(text, "whsk_")
+	b, err := base64.StdEncoding.DecodeString(encoded)
+	return ok && err == nil && (len(b) == 32 || len(b) == 64)
 }
 
 func (l *loader) checkEvents(path string, globs []string) {
@@ -161,6 +170,7 @@ func (l *loader) checkEvents(path string, globs []string) {
 var ownHeaders = [...]string{
 	"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature", "Content-Length", "Content-Type", "Host",
 	"Connection", "Transfer-Encoding", "Te", "Trailer", "Upgrade", "User-Agent",
+	"Accept-Encoding", "Content-Encoding", "Expect", "Keep-Alive", "Proxy-Connection",
 }
 
 var headerForm = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$")
@@ -170,7 +180,7 @@ func headerFault(name string) string {
 	switch {
 	case !headerForm.MatchString(name):
 		return "is not the name of a header; write for example X-Signature"
-	case slices.Contains(ownHeaders[:], textproto.CanonicalMIMEHeaderKey(name)):
+	case slices.Contains(ownHeaders[:], textproto.CanonicalMIMEHeaderKey(name)), strings.HasPrefix(strings.ToLower(name), "webhook-"):
 		return "is a header that the hub sets itself; choose another"
 	}
 	return ""

@@ -15,10 +15,12 @@ import (
 
 const testSecret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
+const testPair = "whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
 // good has a right value for every field of an endpoint.
 var good = map[string]string{
 	"name": "a", "description": "x", "enabled": "true", "url": "https://a.example", "api_url": "https://b.example",
-	"events": "[alert.*]", "filter": "x", "transform": "x", "headers": "{X-A: b}", "secret": testSecret,
+	"events": "[alert.*]", "filter": "x", "transform": "x", "headers": "{X-A: b}", "secret": testSecret, "key_pair": testPair,
 	"signing": "[{type: hex, header: X-B}]", "ordering": "key", "rate_limit": "1", "timeout": "1s",
 	"retry": "{schedule: [1s]}", "channel": `"#c"`, "bot_token": "xoxb-1", "routing_key": strings.Repeat("a", 32),
 	"namespace": "a.b_1", "setup": "false", "api_key": "a2V5", "username": "u", "password": "p",
@@ -184,7 +186,7 @@ func TestEndpointInTheHubsTerms(t *testing.T) {
 			Signing:  []hub.SigningScheme{{Type: "hex", Header: "X-CV-Signature"}, {Type: "timestamped", Header: "X-Signature"}},
 			Ordering: "none", Timeout: hub.Duration(15 * time.Second),
 			Retry:   &hub.RetryPolicy{Schedule: []hub.Duration{hub.Duration(5 * time.Second), hub.Duration(5 * time.Minute)}, Jitter: &jitter},
-			Secrets: hub.EndpointSecrets{Signing: []hub.SigningSecret{{Text: testSecret}}},
+			Secrets: hub.EndpointSecrets{Signing: []hub.SigningSecret{{Text: testSecret}, {Text: testPair}}},
 		},
 		{
 			Kind: hub.KindWebhook, Name: "growing-waits", URL: "https://other.example.com/hooks/tocsin", Enabled: true, Ordering: "none",

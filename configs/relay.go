@@ -31,7 +31,8 @@ type Endpoint struct {
 	Filter      string                   `yaml:"filter" doc:"Expression over the event; false keeps it from being sent."`
 	Transform   string                   `yaml:"transform" doc:"Expression that gives the body in place of the event."`
 	Headers     map[string]secret.Secret `yaml:"headers" key:"header" doc:"Sent along with every request."`
-	Secret      secret.Secret            `yaml:"secret" doc:"The key of the signatures: whsec_ and 24 to 64 random bytes in base64."`
+	Secret      secret.Secret            `yaml:"secret" doc:"The key of the signatures: whsec_ and 24 to 64 random bytes in base64. After a change the old one signs beside it for 24 hours."`
+	KeyPair     secret.Secret            `yaml:"key_pair" doc:"An ed25519 key pair for v1a signatures beside the others: whsk_ and its seed, 32 bytes, in base64. Receivers need only its public half, which the API shows."`
 	Signing     []Signing                `yaml:"signing" doc:"Signatures put beside the standard one, for receivers that know another."`
 	Ordering    string                   `yaml:"ordering" enum:"none,key" doc:"key sends the events of one alert in order, one after the other."`
 	RateLimit   int                      `yaml:"rate_limit" min:"0" max:"100000" doc:"Requests a second; 0 for no limit."`
@@ -91,8 +92,10 @@ func (e *Endpoint) Hub() hub.Endpoint {
 	for _, s := range e.Signing {
 		out.Signing = append(out.Signing, hub.SigningScheme(s))
 	}
-	if text := e.Secret.Reveal(); text != "" {
-		out.Secrets.Signing = []hub.SigningSecret{{Text: text}}
+	for _, s := range []secret.Secret{e.Secret, e.KeyPair} {
+		if text := s.Reveal(); text != "" {
+			out.Secrets.Signing = append(out.Secrets.Signing, hub.SigningSecret{Text: text})
+		}
 	}
 	return out
 }

@@ -22,6 +22,7 @@ func examples(t *testing.T) string {
 
 // sampleEnv is what the examples of the sample refer to.
 var sampleEnv = []string{
+	"SIEM_HOOK_KEY_PAIR=" + testPair,
 	"SIEM_HOOK_SECRET=whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 	"OTHER_HOOK_SECRET=whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 	"SLACK_BOT_TOKEN=xoxb-0-test", "SLACK_WEBHOOK_URL=https://hooks.slack.example.com/services/T/B/x",

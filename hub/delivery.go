@@ -42,13 +42,43 @@ type Endpoint struct {
 	UpdatedAt   time.Time         `json:"updated_at"`
 	Version     int64             `json:"version"`
 
+	// PublicKeys verify the v1a signatures: those of the key pairs in Secrets,
+	// newest first.
+	PublicKeys []PublicKey `json:"public_keys,omitempty"`
+	// Breaker is there while the endpoint fails; nil is the usual case. It is
+	// stored apart, because it changes without anybody changing the endpoint.
+	Breaker *Breaker `json:"breaker,omitempty"`
+
 	Secrets EndpointSecrets `json:"-"`
 }
+
+// A PublicKey is the half of a key pair that receivers know (whpk_…).
+type PublicKey struct {
+	Key     string    `json:"key"`
+	Expires time.Time `json:"expires,omitzero"` // of its pair; zero: does not expire
+}
+
+// A Breaker says that an endpoint fails: its deliveries are held until a probe,
+// which is one of them, succeeds.
+type Breaker struct {
+	State   string    `json:"state"` // open or half_open
+	Since   time.Time `json:"since"`
+	Reason  string    `json:"reason"`
+	Probes  int       `json:"probes"`            // that failed
+	ProbeAt time.Time `json:"probe_at,omitzero"` // when the next is sent; while half open, when it is given up
+}
+
+// States of a breaker.
+const (
+	BreakerOpen     = "open"
+	BreakerHalfOpen = "half_open" // a probe is on its way
+)
 
 // EndpointSecrets are the credentials of an endpoint. They never appear in an
 // answer but once at creation, nor in a log, an error or the audit log.
 type EndpointSecrets struct {
 	// Signing secrets, newest first; each signs every request until it expires.
+	// Key pairs (whsk_…) stand among the shared secrets (whsec_…).
 	Signing []SigningSecret `json:"signing,omitempty"`
 	// Tokens by name: bot_token, routing_key, api_key, password …
 	Tokens map[string]string `json:"tokens,omitempty"`
@@ -122,19 +152,36 @@ type Delivery struct {
 	Attempts  int       `json:"attempts"` // made so far
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
-	DueAt     time.Time `json:"next_attempt_at,omitzero"` // next try; while delivering, when the lease ends
+	DueAt     time.Time `json:"next_attempt_at,omitzero"` // next try; while delivering, when the lease ends; [Never] behind another of its key
 	Status    int       `json:"last_status,omitempty"`    // HTTP status of the last attempt
 	Error     string    `json:"last_error,omitempty"`
 	Fault     string    `json:"fault,omitempty"` // why it is dead: endpoint (theirs) or hub (ours)
 
+	// Key is what it keeps its place in: of an endpoint's deliveries with one key,
+	// each is sent when those before it are over. "" keeps none.
+	Key string `json:"key,omitempty"`
+	// Base is how many of its attempts the schedule does not count any more,
+	// because somebody asked for it anew, or because they were probes.
+	Base int `json:"-"`
+
 	// Body is the event's encoded body; it is loaded with the delivery.
 	Body []byte `json:"-"`
-	// Lease names who is sending it, while it is being sent.
+	// Lease names who is sending it, while it is being sent: who has it no more may
+	// not record an outcome.
 	Lease string `json:"-"`
 	// InOrder says that it was held: what was held for an endpoint is sent one
 	// after the other, as it came.
 	InOrder bool `json:"-"`
+	// Replayed says that somebody asked for it again, with many others: it makes
+	// way for what is new.
+	Replayed bool `json:"-"`
+	// Probe says that it is sent to find out whether a failing endpoint takes
+	// anything again.
+	Probe bool `json:"-"`
 }
+
+// Never is when a delivery falls due that waits for another one: in the year 9999.
+func Never() time.Time { return time.UnixMicro(253370764800_000_000).UTC() }
 
 // DeliveryOptions take the place of the endpoint's own; zero values do not.
 type DeliveryOptions struct {
@@ -164,8 +211,18 @@ type Attempt struct {
 	Response map[string]string `json:"response_headers,omitempty"`
 	Body     string            `json:"response_body,omitempty"` // at most 16 KiB
 	Error    string            `json:"error,omitempty"`
-	Verdict  string            `json:"verdict"` // succeeded, retry, dead, held …
+	// Refused names the rule by which the hub did not send, such as loopback.
+	Refused string `json:"refused,omitempty"`
+	// Control is what the far side asked for besides: disable or abort-message.
+	Control string `json:"control,omitempty"`
+	Verdict string `json:"verdict"` // succeeded, retry, dead, held …
 }
+
+// What a far side may ask for in its answer.
+const (
+	ControlDisable = "disable"       // send nothing more to this endpoint
+	ControlAbort   = "abort-message" // do not try this delivery again
+)
 
 // A Duration is a time.Duration that reads and writes as text, such as "5s".
 type Duration time.Duration

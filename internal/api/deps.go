@@ -226,10 +226,23 @@ type Webhooks interface {
 	// Update runs change on the endpoint and stores it if its checks hold.
 	Update(ctx context.Context, p hub.Principal, id hub.EndpointID, ifMatch int64, change func(*hub.Endpoint) error) (*hub.Endpoint, error)
 	Delete(ctx context.Context, p hub.Principal, id hub.EndpointID) error
-	// Rotate makes a new secret; the old ones sign on until grace is over.
-	Rotate(ctx context.Context, p hub.Principal, id hub.EndpointID, grace time.Duration) (secret string, err error)
+	// Rotate makes a new secret or key pair; the old ones sign on until the grace
+	// is over.
+	Rotate(ctx context.Context, p hub.Principal, id hub.EndpointID, r Rotation) (Rotated, error)
 	// Test sends webhook.test now, as the only attempt, and tells how it went.
 	Test(ctx context.Context, p hub.Principal, id hub.EndpointID) (hub.Attempt, error)
+}
+
+// A Rotation says which new key an endpoint gets.
+type Rotation struct {
+	Grace   time.Duration // how long the old ones of its kind sign on
+	KeyPair bool          // a key pair for v1a in place of a shared secret
+}
+
+// Rotated is what a receiver needs to verify with the new key.
+type Rotated struct {
+	Secret    string `json:"secret,omitempty" doc:"Shown this once"`
+	PublicKey string `json:"public_key,omitempty" doc:"Of the new key pair; also in public_keys of the endpoint"`
 }
 
 // Deliveries is what was sent and what is to be sent.

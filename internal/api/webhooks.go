@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -25,7 +27,8 @@ type webhookBody struct {
 	Retry       *retryBody           `json:"retry,omitempty"`
 	Ordering    *string              `json:"ordering,omitempty" enum:"none,key"`
 	Transform   *string              `json:"transform,omitempty" maxLength:"4096"`
-	Secret      *string              `json:"secret,omitempty" maxLength:"200" doc:"whsec_ and base64 of 24–64 bytes; made if not given"`
+	Secret      *string              `json:"secret,omitempty" maxLength:"200" doc:"whsec_ and base64 of 24–64 bytes; made if not given. A change holds at once; rotate-secret lets the old one sign on"`
+	KeyPair     *bool                `json:"key_pair,omitempty" doc:"true adds v1a signatures (ed25519), verified with the public key of the answer; false ends them"`
 }
 
 type retryBody struct {
@@ -53,7 +56,16 @@ func (b *webhookBody) apply(e *hub.Endpoint) error {
 		e.Enabled, e.Disabled = *b.Enabled, ""
 	}
 	if b.Secret != nil && *b.Secret != "" {
-		e.Secrets.Signing = []hub.SigningSecret{{Text: *b.Secret}}
+		e.Secrets.Signing = append([]hub.SigningSecret{{Text: *b.Secret}}, slices.DeleteFunc(e.Secrets.Signing, func(s hub.SigningSecret) bool {
+			return strings.HasPrefix(s.Text, "whsec_")
+		})...)
+	}
+	switch {
+	case b.KeyPair == nil:
+	case !*b.KeyPair:
+		e.PublicKeys = nil
+	case len(e.PublicKeys) == 0:
+		e.PublicKeys = []hub.PublicKey{{}} // one is made
 	}
 	var f []hub.Field
 	if b.Timeout != nil {
@@ -210,36 +222,29 @@ func (s *Server) patchWebhook(ctx context.Context, p hub.Principal, in *struct {
 const defaultGrace = 24 * time.Hour
 
 type rotateBody struct {
-	Grace string `json:"grace,omitempty" doc:"How long the old secret signs on; 24h if not given"`
+	Grace   string `json:"grace,omitempty" doc:"How long the old one signs on; 24h if not given"`
+	KeyPair bool   `json:"key_pair,omitempty" doc:"Make a new key pair for v1a in place of a new secret"`
 }
 
 func (s *Server) rotateSecret(ctx context.Context, p hub.Principal, in *struct {
 	WebhookID
 	Body *rotateBody
 },
-) (*struct {
-	Body struct {
-		Secret string `json:"secret"`
+) (*struct{ Body Rotated }, error) {
+	r := Rotation{Grace: defaultGrace}
+	if in.Body != nil {
+		r.KeyPair = in.Body.KeyPair
 	}
-}, error,
-) {
-	grace := defaultGrace
 	if in.Body != nil && in.Body.Grace != "" {
 		var f []hub.Field
-		grace = time.Duration(duration(&f, "/grace", in.Body.Grace))
+		r.Grace = time.Duration(duration(&f, "/grace", in.Body.Grace))
 		if len(f) > 0 {
 			return nil, &hub.Error{Kind: hub.Invalid, Msg: "grace " + f[0].Detail, Fields: f}
 		}
 	}
-	secret, err := s.deps.Webhooks.Rotate(ctx, p, hub.EndpointID(in.ID), grace)
+	out, err := s.deps.Webhooks.Rotate(ctx, p, hub.EndpointID(in.ID), r)
 	if err != nil {
 		return nil, err
 	}
-	out := new(struct {
-		Body struct {
-			Secret string `json:"secret"`
-		}
-	})
-	out.Body.Secret = secret
-	return out, nil
+	return &struct{ Body Rotated }{out}, nil
 }

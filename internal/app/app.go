@@ -39,7 +39,6 @@ import (
 	"github.com/tocsin/tocsin/pipelines/playbook"
 	"github.com/tocsin/tocsin/relay"
 	"github.com/tocsin/tocsin/relay/pagerduty"
-	"github.com/tocsin/tocsin/relay/sign"
 	"github.com/tocsin/tocsin/relay/slack"
 	"github.com/tocsin/tocsin/relay/webhook"
 )
@@ -280,7 +279,6 @@ func (a *App) openAPI(context.Context) error {
 	a.findings.ingest = a.sources.receive
 	hooks := &webhooks{
 		st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), wake: a.queue.Stored, check: a.client.Check,
-		newSecret: sign.NewSecret, checkSecret: func(text string) error { _, err := sign.ParseSecret(text); return err },
 		send: a.targets[hub.KindWebhook].Send,
 	}
 	h := &health{st: a.st, region: "local", lag: func() int64 { n, _ := a.bus.Lag(bus.TopicFindings, triageGroup); return n }}

@@ -3,14 +3,17 @@ package app
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/ident"
+	"github.com/tocsin/tocsin/internal/safehttp"
 	"github.com/tocsin/tocsin/internal/store"
 	"github.com/tocsin/tocsin/pipelines/route"
+	"github.com/tocsin/tocsin/relay/webhook"
 )
 
 // syncEndpoints puts the endpoints of the config file into the store, where the
@@ -19,11 +22,18 @@ import (
 // held and not lost.
 func (a *App) syncEndpoints(ctx context.Context) error {
 	now := hub.Truncate(time.Now())
+	soon, cancel := context.WithTimeout(ctx, lookUpLimit)
+	defer cancel()
 	for i := range a.cfg.Endpoints {
 		e := a.cfg.Endpoints[i].Hub()
-		if fields := route.Check(&e); len(fields) > 0 {
+		fields := route.Check(&e)
+		if e.Kind == hub.KindWebhook {
+			fields = append(fields, webhook.Check(&e)...)
+		}
+		if len(fields) > 0 {
 			return fmt.Errorf("endpoint %s: %s %s", e.Name, fields[0].Pointer[1:], fields[0].Detail)
 		}
+		a.warnRefused(soon, &e)
 	}
 	return a.st.Do(ctx, func(tx *store.Tx) error {
 		stored, err := tx.Endpoints(hub.DefaultTenant)
@@ -56,14 +66,30 @@ func (a *App) syncEndpoints(ctx context.Context) error {
 	})
 }
 
+// lookUpLimit is how long a start waits for the addresses of endpoints.
+const lookUpLimit = 2 * time.Second
+
+// warnRefused tells of an endpoint of the config file that nothing will be sent to.
+// That is no reason not to start: what is for it dies with the same reason, and
+// can be replayed.
+func (a *App) warnRefused(ctx context.Context, e *hub.Endpoint) {
+	var refused *safehttp.Refused
+	if e.URL == "" || !errors.As(a.client.Check(ctx, e.URL), &refused) {
+		return
+	}
+	a.log.Warn("nothing will be sent to an endpoint of the config file", "endpoint", e.Name, "reason", refused.Reason, "advice", refused.Error())
+}
+
 func syncEndpoint(tx *store.Tx, e, old *hub.Endpoint, now time.Time) error {
 	e.Tenant, e.Version, e.CreatedAt = hub.DefaultTenant, 1, now
 	action := "endpoint.create"
 	if old != nil {
 		e.ID, e.Version, e.CreatedAt, e.UpdatedAt = old.ID, old.Version, old.CreatedAt, old.UpdatedAt
+		e.Secrets = carried(e.Secrets, old.Secrets, now)
 		if e.Enabled && old.Disabled != "" && old.Disabled != goneFromConfig {
 			e.Enabled, e.Disabled = false, old.Disabled // the far side said 410: a restart does not change its mind
 		}
+		publish(e)
 		if equalEndpoints(e, old) {
 			return nil
 		}
@@ -71,6 +97,7 @@ func syncEndpoint(tx *store.Tx, e, old *hub.Endpoint, now time.Time) error {
 		action = "endpoint.update"
 	} else {
 		e.ID = newEndpointID(e.Kind)
+		publish(e)
 	}
 	e.UpdatedAt = now
 	tx.Audit(endpointEntry(hub.System(e.Tenant), action, e))

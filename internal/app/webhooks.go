@@ -8,13 +8,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/api"
 	"github.com/tocsin/tocsin/internal/ident"
 	"github.com/tocsin/tocsin/internal/page"
 	"github.com/tocsin/tocsin/internal/store"
 	"github.com/tocsin/tocsin/pipelines/route"
+	"github.com/tocsin/tocsin/relay/sign"
+	"github.com/tocsin/tocsin/relay/webhook"
 )
 
 // maxWebhooks bounds the webhook endpoints of a tenant, because each event is
@@ -30,9 +31,6 @@ type webhooks struct {
 
 	// check gives the same verdict on a URL as a delivery will.
 	check func(ctx context.Context, url string) error
-	// newSecret makes a signing secret; checkSecret refuses a bad one.
-	newSecret   func() string
-	checkSecret func(text string) error
 	// send makes one attempt.
 	send func(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hub.Attempt, error)
 }
@@ -94,27 +92,12 @@ func findWebhook(r *store.Reader, t hub.TenantID, id hub.EndpointID) (*hub.Endpo
 
 // validate says everything that is wrong with e.
 func (w *webhooks) validate(ctx context.Context, e *hub.Endpoint) error {
-	fields := route.Check(e)
+	fields := append(route.Check(e), webhook.Check(e)...)
 	if err := w.check(ctx, e.URL); err != nil {
+		if hub.KindOf(err) == hub.Transient {
+			return err // the resolver does not answer: nobody can say yet
+		}
 		fields = append(fields, hub.Field{Pointer: "/url", Detail: reason(err)})
-	}
-	for _, s := range e.Secrets.Signing {
-		if err := w.checkSecret(s.Text); err != nil {
-			fields = append(fields, hub.Field{Pointer: "/secret", Detail: reason(err)})
-		}
-	}
-	for i, s := range e.Signing {
-		if s.Type != "hex" && s.Type != "timestamped" {
-			fields = append(fields, hub.Field{Pointer: fmt.Sprintf("/signing/%d/type", i), Detail: fmt.Sprintf("%q is not one of hex, timestamped", s.Type)})
-		}
-		if !validHeader(s.Header) {
-			fields = append(fields, hub.Field{Pointer: fmt.Sprintf("/signing/%d/header", i), Detail: "must be the name of a header, such as X-CV-Signature"})
-		}
-	}
-	for name, v := range e.Headers {
-		if !validHeader(name) || reservedHeader(name) || strings.ContainsAny(v, "\r\n\x00") {
-			fields = append(fields, hub.Field{Pointer: "/headers/" + name, Detail: "is not a header that can be set"})
-		}
 	}
 	if e.Ordering == "" {
 		e.Ordering = "none"
@@ -134,29 +117,15 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func validHeader(name string) bool {
-	return name != "" && strings.IndexFunc(name, func(r rune) bool {
-		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-	}) < 0
-}
-
-// reservedHeader reports whether the hub or the protocol sets the header itself.
-func reservedHeader(name string) bool {
-	switch name = strings.ToLower(name); name {
-	case "host", "content-length", "content-type", "transfer-encoding", "connection", "te", "upgrade", "trailer":
-		return true
-	}
-	return strings.HasPrefix(name, "webhook-")
-}
-
 // Create makes an endpoint; the secret is returned once.
 func (w *webhooks) Create(ctx context.Context, p hub.Principal, e *hub.Endpoint, idem api.Idempotency) (string, error) {
 	if !p.Can("webhooks:create") {
 		return "", hub.E(hub.Forbidden, "this needs the permission webhooks:create")
 	}
 	if len(e.Secrets.Signing) == 0 {
-		e.Secrets.Signing = []hub.SigningSecret{{Text: w.newSecret()}}
+		e.Secrets.Signing = []hub.SigningSecret{{Text: sign.NewSecret()}}
 	}
+	settleKeys(e)
 	if err := w.validate(ctx, e); err != nil {
 		return "", err
 	}
@@ -209,6 +178,7 @@ func (w *webhooks) Update(ctx context.Context, p hub.Principal, id hub.EndpointI
 	if err := change(e); err != nil {
 		return nil, err
 	}
+	settleKeys(e)
 	if err := w.validate(ctx, e); err != nil {
 		return nil, err
 	}
@@ -266,90 +236,4 @@ func (w *webhooks) Delete(ctx context.Context, p hub.Principal, id hub.EndpointI
 		return err
 	}
 	return w.rules.reload(ctx)
-}
-
-// maxSecrets is how many secrets sign at once.
-const maxSecrets = 5
-
-// Rotate makes a new secret; the old ones sign on until grace is over.
-func (w *webhooks) Rotate(ctx context.Context, p hub.Principal, id hub.EndpointID, grace time.Duration) (string, error) {
-	if grace < 0 || grace > 7*24*time.Hour {
-		return "", &hub.Error{Kind: hub.Invalid, Msg: "grace must be from 0s to 168h", Fields: []hub.Field{{Pointer: "/grace", Detail: "must be from 0s to 168h"}}}
-	}
-	secret := w.newSecret()
-	_, err := w.Update(ctx, p, id, 0, func(e *hub.Endpoint) error {
-		now := time.Now()
-		next := []hub.SigningSecret{{Text: secret}}
-		for _, s := range e.Secrets.Signing {
-			if s.Expires.IsZero() || s.Expires.After(now.Add(grace)) {
-				s.Expires = hub.Truncate(now.Add(grace))
-			}
-			if s.Expires.After(now) && len(next) < maxSecrets {
-				next = append(next, s)
-			}
-		}
-		e.Secrets.Signing = next
-		return nil
-	})
-	return secret, err
-}
-
-// Test sends webhook.test now and tells how it went. The event is kept and the
-// delivery is listed, but it is not tried again.
-func (w *webhooks) Test(ctx context.Context, p hub.Principal, id hub.EndpointID) (hub.Attempt, error) {
-	if !p.Can("webhooks:update") {
-		return hub.Attempt{}, hub.E(hub.Forbidden, "this needs the permission webhooks:update")
-	}
-	e, err := w.Endpoint(ctx, p.Tenant, id)
-	if err != nil {
-		return hub.Attempt{}, err
-	}
-	if err := w.check(ctx, e.URL); err != nil {
-		return hub.Attempt{}, &hub.Error{Kind: hub.Invalid, Msg: "url: " + reason(err), Fields: []hub.Field{{Pointer: "/url", Detail: reason(err)}}}
-	}
-	d, err := w.testDelivery(ctx, p, e)
-	if err != nil {
-		return hub.Attempt{}, err
-	}
-	a, sendErr := w.send(ctx, e, d)
-	now := hub.Truncate(time.Now())
-	d.State, d.Attempts, d.Status, d.UpdatedAt, d.DueAt = hub.DeliverySucceeded, 1, a.Status, now, time.Time{}
-	a.Delivery, a.Number, a.Verdict = d.ID, 1, "succeeded"
-	if sendErr != nil {
-		d.State, d.Error, d.Fault, a.Verdict = hub.DeliveryDead, reason(sendErr), "endpoint", "dead"
-		a.Error = d.Error
-	}
-	return a, w.st.Do(ctx, func(tx *store.Tx) error {
-		tx.AddAttempt(p.Tenant, &a)
-		entry := hub.Audited(p, "webhook.test", "webhook", string(e.ID))
-		entry.Details = new(hub.Details).Str("delivery", string(d.ID)).Str("error", d.Error).Int("status", int64(a.Status)).Value()
-		tx.Audit(entry)
-		return tx.UpdateDelivery(d)
-	})
-}
-
-// testDelivery records the test before it is sent, leased so that the worker
-// leaves it alone.
-func (w *webhooks) testDelivery(ctx context.Context, p hub.Principal, e *hub.Endpoint) (*hub.Delivery, error) {
-	now := hub.Truncate(time.Now())
-	ev := &hub.Event{
-		SpecVersion: "1.0", ID: hub.EventID(ident.New(hub.PrefixEvent)), Source: w.source, Type: hub.WebhookTest, Subject: string(e.ID),
-		Time: now, Timestamp: now, Tenant: p.Tenant, Data: hub.EventData{Actor: p.Name(), Endpoint: &hub.EndpointBrief{ID: e.ID, Name: e.Name, Kind: e.Kind, URL: e.URL}},
-	}
-	d := &hub.Delivery{
-		ID: hub.DeliveryID(ident.New(hub.PrefixDelivery)), Tenant: p.Tenant, Endpoint: e.ID, Kind: e.Kind, Action: hub.ActionSend,
-		State: hub.DeliveryHeld, EventID: ev.ID, EventType: ev.Type, Subject: ev.Subject, CreatedAt: now, UpdatedAt: now,
-	}
-	err := w.st.Do(ctx, func(tx *store.Tx) error {
-		ev.Sequence = tx.NextSequence()
-		body, err := json.Marshal(ev)
-		if err != nil {
-			return err
-		}
-		d.Sequence, d.Body = ev.Sequence, body
-		tx.AddEvent(hub.EventRecord{Sequence: ev.Sequence, ID: ev.ID, Tenant: p.Tenant, Type: ev.Type, Subject: ev.Subject, At: now, Body: body})
-		tx.AddDelivery(d)
-		return nil
-	})
-	return d, err
 }

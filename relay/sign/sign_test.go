@@ -44,6 +44,81 @@ func TestKnownAnswer(t *testing.T) {
 	}
 }
 
+// The known answer that Svix publishes for its key pairs, which it writes without
+// the prefix. ed25519 signs the same the same way every time.
+func TestKnownAnswerOfAPair(t *testing.T) {
+	const (
+		text   = "6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+		header = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+	)
+	k := key(t, "whsk_"+text)
+	if got := sign.Sign(knownID, knownTime, []byte(knownBody), k); got != header {
+		t.Errorf("Sign gives %q, want %q", got, header)
+	}
+	half, err := sign.ParsePublic(k.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, verifier := range map[string]sign.Key{"pair": k, "public half": half} {
+		check := func(header, body string) error {
+			return sign.Verify(knownID, fmt.Sprint(knownTime), header, []byte(body), time.Unix(knownTime, 0), verifier)
+		}
+		if err := check("v1,AAAA "+header, knownBody); err != nil {
+			t.Errorf("the %s refuses the known answer: %v", name, err)
+		}
+		if check(header, knownBody+" ") == nil || check("v1"+header[3:], knownBody) == nil || check(header[:60], knownBody) == nil {
+			t.Errorf("the %s accepts another body, another scheme or a part of the signature", name)
+		}
+	}
+	if half.Public() != k.Public() || key(t, knownSecret).Public() != "" {
+		t.Error("the public halves are not what they should be")
+	}
+}
+
+// What two keys of different kinds sign, each finds its own entry in.
+func TestSchemesStandSideBySide(t *testing.T) {
+	one, two := key(t, sign.NewSecret()), key(t, sign.NewPair())
+	got := sign.Sign("msg_1", 7, []byte("{}"), one, two)
+	if parts := strings.Split(got, " "); len(parts) != 2 || !strings.HasPrefix(parts[0], "v1,") || !strings.HasPrefix(parts[1], "v1a,") {
+		t.Errorf("two keys give %q", got)
+	}
+	for _, k := range []sign.Key{one, two} {
+		if err := sign.Verify("msg_1", "7", got, []byte("{}"), time.Unix(7, 0), k); err != nil {
+			t.Errorf("%q is refused: %v", got, err)
+		}
+	}
+	if sign.Verify("msg_1", "7", got, []byte("{}"), time.Unix(7, 0), key(t, sign.NewPair()), key(t, sign.NewSecret())) == nil {
+		t.Error("other keys accept it")
+	}
+}
+
+func TestParsePair(t *testing.T) {
+	raw, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(sign.NewPair(), "whsk_"))
+	other, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(sign.NewPair(), "whsk_"))
+	text := func(b ...byte) string { return base64.StdEncoding.EncodeToString(b) }
+	mixed := append(append([]byte{}, raw[:32]...), other[32:]...)
+	for name, tt := range map[string]struct {
+		text string
+		ok   bool
+	}{
+		"seed and half":       {"whsk_" + text(raw...), true},
+		"seed alone":          {"whsk_" + text(raw[:32]...), true},
+		"half of another":     {"whsk_" + text(mixed...), false},
+		"too short":           {"whsk_" + text(raw[:31]...), false},
+		"no base64":           {"whsk_***", false},
+		"public half in vain": {"whpk_" + text(raw[32:]...), false},
+	} {
+		if _, err := sign.ParseSecret(tt.text); (err == nil) != tt.ok {
+			t.Errorf("%s: error %v, want ok %v", name, err, tt.ok)
+		}
+	}
+	for _, text := range []string{"", "whpk_", "whpk_" + text(raw...), "whsec_" + text(raw[32:]...), "whsk_" + text(raw[32:]...)} {
+		if _, err := sign.ParsePublic(text); err == nil {
+			t.Errorf("%q is taken for a public key", text)
+		}
+	}
+}
+
 // The form of RFC 4231, test case 2, which is the HMAC that Hex computes.
 func TestHexKnownAnswer(t *testing.T) {
 	const want = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
@@ -109,11 +184,19 @@ func TestNewSecretIsNew(t *testing.T) {
 }
 
 func TestKeyDoesNotShow(t *testing.T) {
-	k := key(t, knownSecret)
 	type holder struct{ k sign.Key }
-	raw, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(knownSecret, "whsec_"))
+	for _, text := range []string{knownSecret, sign.NewPair()} {
+		k := key(t, text)
+		_, encoded, _ := strings.Cut(text, "_")
+		raw, _ := base64.StdEncoding.DecodeString(encoded)
+		hidden(t, k, holder{k}, raw)
+	}
+}
+
+func hidden(t *testing.T, k sign.Key, held any, raw []byte) {
+	t.Helper()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
-		for _, v := range []any{k, &k, holder{k}} {
+		for _, v := range []any{k, &k, held} {
 			shown := fmt.Sprintf(verb, v)
 			if strings.Contains(shown, string(raw)) || strings.Contains(strings.ToLower(shown), hex.EncodeToString(raw)) ||
 				strings.Contains(shown, fmt.Sprint(raw)[1:20]) {

@@ -1,11 +1,13 @@
 package sign
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -33,19 +35,53 @@ func Verify(id, timestamp, signatures string, body []byte, now time.Time, keys .
 		return ErrMalformed
 	}
 	for _, k := range keys {
-		sum := k.sum(id, unix, body)
-		for entry := range strings.SplitSeq(signatures, " ") {
-			encoded, ok := strings.CutPrefix(entry, schemeV1)
-			if !ok {
-				continue
-			}
-			got, err := base64.StdEncoding.DecodeString(encoded)
-			if err == nil && hmac.Equal(got, sum[:]) {
-				return nil
-			}
+		if k.fits(signatures, id, unix, body) {
+			return nil
 		}
 	}
 	return ErrSignature
+}
+
+// fits reports whether k made one of the entries.
+func (k Key) fits(signatures, id string, unix int64, body []byte) bool {
+	if k.form != shared {
+		return k.fitsPair(signatures, append(head(nil, id, unix), body...))
+	}
+	sum := k.sum(id, unix, body)
+	for got := range entries(signatures, schemeV1) {
+		if hmac.Equal(got, sum[:]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k Key) fitsPair(signatures string, message []byte) bool {
+	half := ed25519.PublicKey(k.bytes())
+	if k.form == pair {
+		half = half[ed25519.SeedSize:]
+	}
+	for got := range entries(signatures, schemeV1a) {
+		if ed25519.Verify(half, message, got) {
+			return true
+		}
+	}
+	return false
+}
+
+// entries gives the signatures of a scheme; what is no base64 is passed over.
+func entries(signatures, scheme string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for entry := range strings.SplitSeq(signatures, " ") {
+			encoded, ok := strings.CutPrefix(entry, scheme)
+			if !ok {
+				continue
+			}
+			if got, err := base64.StdEncoding.DecodeString(encoded); err == nil && !yield(got) {
+				return
+			}
+		}
+	}
 }
 
 // VerifyHex checks a signature that [Hex] made with any of the secrets.

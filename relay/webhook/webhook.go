@@ -8,8 +8,9 @@
 // message to the event.
 //
 // Headers: webhook-id, webhook-timestamp and webhook-signature with an entry
-// for each live secret; those of the endpoint's signing schemes, of which hex
-// has room for the newest secret only; those that the endpoint's owner set.
+// for each live key, v1 of the shared secrets and then v1a of the key pairs;
+// those of the endpoint's signing schemes, of which hex has room for the newest
+// secret only; those that the endpoint's owner set.
 //
 // webhook-id is the event's id for a subscription. For a playbook step it is
 // made of the delivery's id: a receiver that throws away ids it has seen would
@@ -17,7 +18,9 @@
 // It is the same in every attempt.
 //
 // Success is 2xx. 410 switches the endpoint off; every other answer is tried
-// again, because receivers answer 4xx for what they will take tomorrow.
+// again, because receivers answer 4xx for what they will take tomorrow. A
+// receiver may say more in the header webhook-delivery: disable switches the
+// endpoint off, abort-message ends this delivery.
 package webhook
 
 import (
@@ -25,6 +28,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
@@ -67,23 +71,64 @@ func (t *Target) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hu
 	if _, err := x.RoundTrip(req); err != nil {
 		return x.Attempt, x.Failure()
 	}
+	x.Attempt.Control = control(x.Header.Values(headerDelivery))
 	// The head alone decides: a body that breaks off takes nothing back.
 	return x.Attempt, judge(x.Attempt.Status, x.Header.Get("Retry-After"), time.Now())
 }
 
+// headerDelivery is where a receiver says what it wants beside its status.
+const headerDelivery = "Webhook-Delivery"
+
+// control reads the header; of several wishes the farthest reaching.
+func control(values []string) (wish string) {
+	for _, value := range values {
+		for word := range strings.SplitSeq(value, ",") {
+			switch word = strings.ToLower(strings.TrimSpace(word)); word {
+			case hub.ControlDisable:
+				return word
+			case hub.ControlAbort:
+				wish = word
+			}
+		}
+	}
+	return wish
+}
+
+// keys are what signs a request.
+type keys struct {
+	all    []sign.Key // shared secrets first
+	shared []string   // their texts, newest first
+}
+
+// keysOf gives the keys of e that are live.
+func keysOf(e *hub.Endpoint, now time.Time) (k keys, err error) {
+	var pairs []sign.Key
+	for _, s := range e.Secrets.Signing {
+		if !s.Expires.IsZero() && !s.Expires.After(now) {
+			continue
+		}
+		key, err := sign.ParseSecret(s.Text)
+		switch {
+		case err != nil:
+			return k, hub.E(hub.Invalid, "a signing secret of the endpoint cannot be used: "+err.Error()+"; rotate it")
+		case key.Public() != "":
+			pairs = append(pairs, key)
+		default:
+			k.all, k.shared = append(k.all, key), append(k.shared, s.Text)
+		}
+	}
+	if len(k.shared) == 0 {
+		return k, hub.E(hub.Invalid, "the endpoint has no signing secret, and nothing is sent unsigned; rotate its secret")
+	}
+	k.all = append(k.all, pairs...)
+	return k, nil
+}
+
 // header gives the request's headers. The hub's own win over the endpoint's.
 func header(e *hub.Endpoint, id string, body []byte, now time.Time) (http.Header, error) {
-	texts := live(e, now)
-	keys := make([]sign.Key, 0, len(texts))
-	for _, text := range texts {
-		k, err := sign.ParseSecret(text)
-		if err != nil {
-			return nil, hub.E(hub.Invalid, "a signing secret of the endpoint cannot be used: "+err.Error()+"; rotate it")
-		}
-		keys = append(keys, k)
-	}
-	if len(keys) == 0 {
-		return nil, hub.E(hub.Invalid, "the endpoint has no signing secret, and nothing is sent unsigned; rotate its secret")
+	k, err := keysOf(e, now)
+	if err != nil {
+		return nil, err
 	}
 	unix := now.Unix()
 	h := make(http.Header, 5+len(e.Headers)+len(e.Signing))
@@ -92,24 +137,13 @@ func header(e *hub.Endpoint, id string, body []byte, now time.Time) (http.Header
 	}
 	for _, s := range e.Signing {
 		// As it is spelt: some receivers look for exactly that.
-		h[s.Header] = []string{s.Prefix + legacy(s.Type, unix, body, texts)}
+		h[s.Header] = []string{s.Prefix + legacy(s.Type, unix, body, k.shared)}
 	}
 	h["Content-Type"] = []string{"application/json"}
 	h[sign.HeaderID] = []string{id}
 	h[sign.HeaderTimestamp] = []string{strconv.FormatInt(unix, 10)}
-	h[sign.HeaderSignature] = []string{sign.Sign(id, unix, body, keys...)}
+	h[sign.HeaderSignature] = []string{sign.Sign(id, unix, body, k.all...)}
 	return h, nil
-}
-
-// live gives the secrets that sign now, newest first.
-func live(e *hub.Endpoint, now time.Time) []string {
-	texts := make([]string, 0, len(e.Secrets.Signing))
-	for _, s := range e.Secrets.Signing {
-		if s.Expires.IsZero() || s.Expires.After(now) {
-			texts = append(texts, s.Text)
-		}
-	}
-	return texts
 }
 
 func legacy(kind string, unix int64, body []byte, texts []string) string {

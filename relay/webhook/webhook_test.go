@@ -135,19 +135,72 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-// A receiver that somebody else wrote takes it.
+// A receiver that somebody else wrote takes it, with all signatures at once.
 func TestReceiverTakesIt(t *testing.T) {
+	pair := sign.NewPair()
+	k, err := sign.ParseSecret(pair)
+	if err != nil {
+		t.Fatal(err)
+	}
 	sim := receiver.New(receiver.Options{Options: unkind.Options{Kind: true}, Endpoints: []receiver.Endpoint{
-		{Path: "/hook", Secrets: []string{newSecret}, Hex: "X-CV-Signature", Stamped: "X-Signature"},
+		{Path: "/hook", Secrets: []string{newSecret}, PublicKey: k.Public(), Hex: "X-CV-Signature", Stamped: "X-Signature"},
 	}})
 	srv := httptest.NewServer(sim)
 	defer srv.Close()
-	a, err := webhook.New(webhook.Options{Client: client()}).Send(t.Context(), endpoint(srv.URL+"/hook"), delivery())
+	e := endpoint(srv.URL + "/hook")
+	e.Secrets.Signing = append([]hub.SigningSecret{{Text: pair}}, e.Secrets.Signing...)
+	a, err := webhook.New(webhook.Options{Client: client()}).Send(t.Context(), e, delivery())
 	if err != nil || a.Status != 204 {
 		t.Errorf("status %d, %v; violations %v", a.Status, err, sim.Violations())
 	}
 	if v := sim.Violations(); len(v) > 0 {
 		t.Errorf("violations: %v", v)
+	}
+}
+
+// Verifiers in use look at the first entry first, so pairs come last.
+func TestOrderOfSignatures(t *testing.T) {
+	g, err := receive(t, func(url string) *hub.Endpoint {
+		e := endpoint(url)
+		e.Secrets.Signing = append([]hub.SigningSecret{{Text: sign.NewPair()}, {Text: sign.NewPair(), Expires: time.Now().Add(time.Hour)}}, e.Secrets.Signing...)
+		return e
+	}, delivery(), webhook.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schemes []string
+	for entry := range strings.SplitSeq(g.header.Get("webhook-signature"), " ") {
+		scheme, _, _ := strings.Cut(entry, ",")
+		schemes = append(schemes, scheme)
+	}
+	if got := strings.Join(schemes, " "); got != "v1 v1 v1a v1a" {
+		t.Errorf("schemes are %q", got)
+	}
+}
+
+func TestReceiverMaySayMore(t *testing.T) {
+	for _, tt := range []struct {
+		header []string
+		want   string
+	}{
+		{nil, ""},
+		{[]string{"disable"}, hub.ControlDisable},
+		{[]string{" Abort-Message "}, hub.ControlAbort},
+		{[]string{"abort-message, disable"}, hub.ControlDisable},
+		{[]string{"abort-message", "disable"}, hub.ControlDisable},
+		{[]string{"please stop"}, ""},
+	} {
+		for _, status := range []int{204, 500} {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Webhook-Delivery"] = tt.header
+				w.WriteHeader(status)
+			}))
+			a, err := webhook.New(webhook.Options{Client: client()}).Send(t.Context(), endpoint(srv.URL), delivery())
+			srv.Close()
+			if a.Control != tt.want || (err == nil) != (status == 204) {
+				t.Errorf("%d with %q: wish %q, error %v; want %q", status, tt.header, a.Control, err, tt.want)
+			}
+		}
 	}
 }
 
@@ -157,6 +210,7 @@ func TestNothingIsSentUnsigned(t *testing.T) {
 		"expired":  {{Text: newSecret, Expires: time.Now().Add(-time.Second)}},
 		"too weak": {{Text: "whsec_AAAA"}},
 		"no form":  {{Text: "password-password-password-password"}},
+		"pair":     {{Text: sign.NewPair()}},
 	} {
 		g, err := receive(t, func(url string) *hub.Endpoint {
 			e := endpoint(url)

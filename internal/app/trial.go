@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/ident"
+	"github.com/tocsin/tocsin/internal/store"
+)
+
+// Test sends webhook.test now and tells how it went. The event is kept and the
+// delivery is listed, but it is not tried again.
+func (w *webhooks) Test(ctx context.Context, p hub.Principal, id hub.EndpointID) (hub.Attempt, error) {
+	if !p.Can("webhooks:update") {
+		return hub.Attempt{}, hub.E(hub.Forbidden, "this needs the permission webhooks:update")
+	}
+	e, err := w.Endpoint(ctx, p.Tenant, id)
+	if err != nil {
+		return hub.Attempt{}, err
+	}
+	if err := w.check(ctx, e.URL); err != nil {
+		return hub.Attempt{}, &hub.Error{Kind: hub.Invalid, Msg: "url: " + reason(err), Fields: []hub.Field{{Pointer: "/url", Detail: reason(err)}}}
+	}
+	d, err := w.testDelivery(ctx, p, e)
+	if err != nil {
+		return hub.Attempt{}, err
+	}
+	a, sendErr := w.send(ctx, e, d)
+	now := hub.Truncate(time.Now())
+	d.State, d.Attempts, d.Status, d.UpdatedAt, d.DueAt = hub.DeliverySucceeded, 1, a.Status, now, time.Time{}
+	a.Delivery, a.Number, a.Verdict = d.ID, 1, "succeeded"
+	if sendErr != nil {
+		d.State, d.Error, d.Fault, a.Verdict = hub.DeliveryDead, reason(sendErr), "endpoint", "dead"
+		a.Error = d.Error
+	}
+	return a, w.st.Do(ctx, func(tx *store.Tx) error {
+		tx.AddAttempt(p.Tenant, &a)
+		entry := hub.Audited(p, "webhook.test", "webhook", string(e.ID))
+		entry.Details = new(hub.Details).Str("delivery", string(d.ID)).Str("error", d.Error).Int("status", int64(a.Status)).Value()
+		tx.Audit(entry)
+		return tx.UpdateDelivery(d)
+	})
+}
+
+// testDelivery records the test before it is sent, leased so that the worker
+// leaves it alone.
+func (w *webhooks) testDelivery(ctx context.Context, p hub.Principal, e *hub.Endpoint) (*hub.Delivery, error) {
+	now := hub.Truncate(time.Now())
+	ev := &hub.Event{
+		SpecVersion: "1.0", ID: hub.EventID(ident.New(hub.PrefixEvent)), Source: w.source, Type: hub.WebhookTest, Subject: string(e.ID),
+		Time: now, Timestamp: now, Tenant: p.Tenant, Data: hub.EventData{Actor: p.Name(), Endpoint: &hub.EndpointBrief{ID: e.ID, Name: e.Name, Kind: e.Kind, URL: e.URL}},
+	}
+	d := &hub.Delivery{
+		ID: hub.DeliveryID(ident.New(hub.PrefixDelivery)), Tenant: p.Tenant, Endpoint: e.ID, Kind: e.Kind, Action: hub.ActionSend,
+		State: hub.DeliveryHeld, EventID: ev.ID, EventType: ev.Type, Subject: ev.Subject, CreatedAt: now, UpdatedAt: now,
+	}
+	err := w.st.Do(ctx, func(tx *store.Tx) error {
+		ev.Sequence = tx.NextSequence()
+		body, err := json.Marshal(ev)
+		if err != nil {
+			return err
+		}
+		d.Sequence, d.Body = ev.Sequence, body
+		tx.AddEvent(hub.EventRecord{Sequence: ev.Sequence, ID: ev.ID, Tenant: p.Tenant, Type: ev.Type, Subject: ev.Subject, At: now, Body: body})
+		tx.AddDelivery(d)
+		return nil
+	})
+	return d, err
+}
