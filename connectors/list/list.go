@@ -6,11 +6,13 @@ package list
 import (
 	"github.com/tocsin/tocsin/connectors"
 	"github.com/tocsin/tocsin/connectors/cybervault"
+	"github.com/tocsin/tocsin/connectors/suricata"
 )
 
 // Kinds gives every kind of connector, by name.
 func Kinds() []connectors.Kind {
 	return []connectors.Kind{
 		cybervault.Kind(),
+		suricata.Kind(),
 	}
 }
