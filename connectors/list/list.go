@@ -7,6 +7,7 @@ import (
 	"github.com/tocsin/tocsin/connectors"
 	"github.com/tocsin/tocsin/connectors/cybervault"
 	"github.com/tocsin/tocsin/connectors/suricata"
+	"github.com/tocsin/tocsin/connectors/wazuh"
 )
 
 // Kinds gives every kind of connector, by name.
@@ -14,5 +15,6 @@ func Kinds() []connectors.Kind {
 	return []connectors.Kind{
 		cybervault.Kind(),
 		suricata.Kind(),
+		wazuh.Kind(),
 	}
 }
