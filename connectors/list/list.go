@@ -5,7 +5,11 @@ package list
 
 import (
 	"github.com/tocsin/tocsin/connectors"
+	"github.com/tocsin/tocsin/connectors/alertmanager"
 	"github.com/tocsin/tocsin/connectors/cybervault"
+	"github.com/tocsin/tocsin/connectors/falco"
+	"github.com/tocsin/tocsin/connectors/guardduty"
+	"github.com/tocsin/tocsin/connectors/securityhub"
 	"github.com/tocsin/tocsin/connectors/suricata"
 	"github.com/tocsin/tocsin/connectors/wazuh"
 )
@@ -13,7 +17,11 @@ import (
 // Kinds gives every kind of connector, by name.
 func Kinds() []connectors.Kind {
 	return []connectors.Kind{
+		alertmanager.Kind(),
 		cybervault.Kind(),
+		falco.Kind(),
+		guardduty.Kind(),
+		securityhub.Kind(),
 		suricata.Kind(),
 		wazuh.Kind(),
 	}

@@ -236,3 +236,18 @@ func (l *lines) next() (line []byte, start int64, err error) {
 		}
 	}
 }
+
+// HasNames reports whether the start of a file looks like JSON with all these
+// names in it.
+func HasNames(start []byte, names ...string) bool {
+	trimmed := bytes.TrimLeft(start, " \t\r\n\uFEFF")
+	if len(trimmed) == 0 || trimmed[0] != '{' && trimmed[0] != '[' {
+		return false
+	}
+	for _, n := range names {
+		if !bytes.Contains(trimmed, []byte(`"`+n+`"`)) {
+			return false
+		}
+	}
+	return true
+}
