@@ -5,14 +5,18 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 PY      := .cache/venv/bin/python
 NODE    := .cache/node/node_modules
+SERVERS := .cache/services/.done
 
-.PHONY: help demo test short build bench fmt lint check-fmt deps race fuzz docs clean
+.PHONY: help demo dev-distributed test short build bench fmt lint check-fmt deps race fuzz docs clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 demo: ## the main job on real input, with nothing installed but Go
 	$(GO) run ./cmd/tocsin demo
+
+dev-distributed: ## Kafka and PostgreSQL on free ports; RUN='program' runs with their addresses and ends them
+	$(GO) run ./test/services/cmd/services kafka postgres $(if $(RUN),-- $(RUN))
 
 build: ## the program and the simulators, static, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tocsin ./cmd/hubsim
@@ -26,7 +30,7 @@ short: ## the quick tests only
 race: ## all tests under the race detector
 	$(GO) test -race -timeout 30m ./...
 
-deps: $(PY) $(NODE)/.done ## other people's verifiers, for the conformance tests
+deps: $(PY) $(NODE)/.done $(SERVERS) ## other people's verifiers and servers, for the tests
 
 $(PY): test/conformance/requirements.txt
 	@if command -v python3 >/dev/null; then \
@@ -39,6 +43,9 @@ $(NODE)/.done: test/conformance/package.json
 	  mkdir -p .cache/node && cp test/conformance/package.json .cache/node/ && npm install --silent --no-audit --no-fund --prefix .cache/node && touch $@; \
 	elif [ "$$CI" = true ]; then echo "npm is missing" >&2; exit 1; \
 	else echo "NOTE: npm is missing: the conformance tests in JavaScript are skipped; install Node.js" >&2; fi
+
+$(SERVERS): test/services/pom.xml test/services/SHA256SUMS
+	@mkdir -p $(@D) && $(GO) run ./test/services/cmd/services -fetch -mark $@
 
 bench: build ## measure this machine and the hub on it, side by side
 	$(GO) run ./test/bench $(BENCH)

@@ -28,7 +28,7 @@ type command struct {
 	env  []string            // in full: nothing is inherited
 	dir  string              // its working folder
 	log  string              // a file that gets what it prints, appended
-	in   []byte              // its standard input, which ends after this; none if nil
+	in   []byte              // the beginning of its standard input, which then stays open; none if nil
 	as   *syscall.Credential // whom it runs as; nil is who we are
 }
 
@@ -66,9 +66,6 @@ func spawn(c command) (*child, error) {
 func (c command) cmd() *exec.Cmd {
 	cmd := exec.Command(c.path, c.args...)
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = append([]string{}, c.env...), c.dir, attributes(c.as)
-	if c.in != nil {
-		cmd.Stdin = strings.NewReader(string(c.in))
-	}
 	return cmd
 }
 
@@ -78,7 +75,7 @@ func (c command) cmd() *exec.Cmd {
 func (p *child) own(cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := cmd.Start(); err != nil {
+	if err := p.start(cmd); err != nil {
 		started <- err
 		return
 	}
@@ -91,6 +88,23 @@ func (p *child) own(cmd *exec.Cmd, started chan<- error) {
 	p.ended = true
 	p.mu.Unlock()
 	close(p.done)
+}
+
+// start starts the process and hands it the beginning of its input, which must
+// fit a pipe's buffer.
+func (p *child) start(cmd *exec.Cmd) error {
+	if p.in == nil {
+		return cmd.Start()
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	_, _ = in.Write(p.in) // if it fails, the process has ended and that is the news
+	return nil
 }
 
 // signal sends to the whole group.

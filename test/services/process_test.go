@@ -191,3 +191,11 @@ func TestPortsAreTakenOnce(t *testing.T) {
 		l.Close()
 	}
 }
+
+// needsTime skips a test that starts a real server when quick tests are wanted.
+func needsTime(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a real server")
+	}
+}
