@@ -21,11 +21,11 @@ import (
 	"github.com/tocsin/tocsin/internal/durable"
 )
 
-const (
-	keyFile    = "audit.key" // PKCS #8 in PEM
-	publicFile = "audit.pub" // base64 of the 32 bytes
-	pemType    = "PRIVATE KEY"
-)
+const pemType = "PRIVATE KEY"
+
+// PublicFile gives the path of the public half beside a key file: the same name
+// with .pub in place of its ending.
+func PublicFile(path string) string { return strings.TrimSuffix(path, filepath.Ext(path)) + ".pub" }
 
 // A Key signs checkpoints. It holds the private key where nothing prints it.
 type Key struct {
@@ -41,9 +41,8 @@ func NewKey(private ed25519.PrivateKey) *Key {
 	}
 }
 
-// LoadKey reads the key in the folder. It refuses one that others can read.
-func LoadKey(dir string) (*Key, error) {
-	path := filepath.Join(dir, keyFile)
+// LoadKey reads a key, PKCS #8 in PEM. It refuses one that others can read.
+func LoadKey(path string) (*Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("audit key: %w", err)
@@ -74,11 +73,11 @@ func parseKey(path string, text []byte) (*Key, error) {
 	return NewKey(private), nil
 }
 
-// LoadOrCreateKey reads the key in the folder and makes one, with its public
-// half beside it, if there is none. The folder must not be part of the database
-// or of its backups: who has both can write the log anew.
-func LoadOrCreateKey(dir string) (*Key, error) {
-	key, err := LoadKey(dir)
+// LoadOrCreateKey reads a key and makes one, with its public half in base64
+// beside it, if there is none. The folder must not be part of the database or of
+// its backups: who has both can write the log anew.
+func LoadOrCreateKey(path string) (*Key, error) {
+	key, err := LoadKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
@@ -91,15 +90,15 @@ func LoadOrCreateKey(dir string) (*Key, error) {
 		return nil, err
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
-	err = durable.CreateFile(filepath.Join(dir, keyFile), text, durable.Private)
+	err = durable.CreateFile(path, text, durable.Private)
 	if err != nil && !errors.Is(err, fs.ErrExist) { // else another process was first
 		return nil, err
 	}
-	if key, err = LoadKey(dir); err != nil {
+	if key, err = LoadKey(path); err != nil {
 		return nil, err
 	}
 	public := base64.StdEncoding.EncodeToString(key.public) + "\n"
-	return key, durable.WriteFile(filepath.Join(dir, publicFile), []byte(public), 0o644)
+	return key, durable.WriteFile(PublicFile(path), []byte(public), 0o644)
 }
 
 // Public gives the public half.

@@ -188,8 +188,8 @@ func TestCheckHead(t *testing.T) {
 }
 
 func TestKeyFile(t *testing.T) {
-	dir := t.TempDir()
-	if _, err := LoadKey(dir); err == nil {
+	path := filepath.Join(t.TempDir(), "signing.key")
+	if _, err := LoadKey(path); err == nil {
 		t.Fatal("there is no key yet")
 	}
 	keys := make([]*Key, 8)
@@ -197,7 +197,7 @@ func TestKeyFile(t *testing.T) {
 	for i := range keys {
 		all.Go(func() {
 			var err error
-			if keys[i], err = LoadOrCreateKey(dir); err != nil {
+			if keys[i], err = LoadOrCreateKey(path); err != nil {
 				t.Error(err)
 			}
 		})
@@ -208,24 +208,23 @@ func TestKeyFile(t *testing.T) {
 			t.Fatalf("call %d made another key", i)
 		}
 	}
-	path := filepath.Join(dir, keyFile)
 	info, err := os.Stat(path)
 	if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	text, _ := os.ReadFile(filepath.Join(dir, publicFile))
+	text, _ := os.ReadFile(PublicFile(path))
 	if public, err := ParsePublicKey(string(text)); err != nil || !public.Equal(keys[0].Public()) {
-		t.Errorf("%s holds %s, %v", publicFile, text, err)
+		t.Errorf("%s holds %s, %v", PublicFile(path), text, err)
 	}
-	refuseKeys(t, dir, path)
+	refuseKeys(t, path)
 }
 
-func refuseKeys(t *testing.T, dir, path string) {
+func refuseKeys(t *testing.T, path string) {
 	if runtime.GOOS != "windows" {
 		if err := os.Chmod(path, 0o640); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LoadOrCreateKey(dir); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		if _, err := LoadOrCreateKey(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 			t.Errorf("a key that others can read: %v", err)
 		}
 	}
@@ -236,7 +235,7 @@ func refuseKeys(t *testing.T, dir, path string) {
 		if err := os.WriteFile(path, []byte(text), fs.FileMode(0o600)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LoadOrCreateKey(dir); err == nil {
+		if _, err := LoadOrCreateKey(path); err == nil {
 			t.Errorf("took %q", text)
 		}
 	}

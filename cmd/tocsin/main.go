@@ -49,6 +49,7 @@ type cli struct {
 	Webhooks   webhooksCmd   `cmd:"" help:"Manage the webhook endpoints of a running hub."`
 	Keys       keysCmd       `cmd:"" help:"Manage the API keys of a running hub."`
 	OpenAPI    openapiCmd    `cmd:"" name:"openapi" help:"Print the OpenAPI document of the API."`
+	Health     healthCmd     `cmd:"" help:"Tell whether a hub is alive and ready."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" help:"Print what may follow some words; the completion scripts call it."`

@@ -137,7 +137,7 @@ func (o *AuditOptions) keys(dir string) ([]ed25519.PublicKey, error) {
 	if dir == "" {
 		return nil, nil
 	}
-	private, err := audit.LoadKey(dir)
+	private, err := audit.LoadKey(filepath.Join(dir, "audit.key"))
 	if err == nil {
 		return []ed25519.PublicKey{private.Public()}, nil
 	}

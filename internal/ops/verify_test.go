@@ -36,7 +36,7 @@ func newDataFolder(t *testing.T) *dataFolder {
 
 func (f *dataFolder) start() {
 	f.t.Helper()
-	key, err := audit.LoadOrCreateKey(f.dir)
+	key, err := audit.LoadOrCreateKey(filepath.Join(f.dir, "audit.key"))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func listing(t *testing.T, dir string) string {
 func TestVerifyOptions(t *testing.T) {
 	f := newDataFolder(t)
 	other := t.TempDir()
-	if _, err := audit.LoadOrCreateKey(other); err != nil {
+	if _, err := audit.LoadOrCreateKey(filepath.Join(other, "audit.key")); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
