@@ -1,0 +1,267 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/tocsin/tocsin/hub"
+)
+
+// A topic is an open topic.
+type topic struct {
+	bus    *Bus
+	name   string // as the hub calls it
+	full   string // with the prefix, as Kafka calls it
+	opts   Topic
+	queues []*queue // what waits to be published, by partition
+	places []int    // the numbers of the partitions, for the partitioner
+
+	published, failed atomic.Int64
+	behind            atomic.Int64 // the backlog of the slowest group at work here
+}
+
+func (b *Bus) newTopic(name string, found kafka.Topic) *topic {
+	t := &topic{bus: b, name: name, full: b.opts.Prefix + name, opts: b.opts.Topics[name]}
+	for i, p := range found.Partitions {
+		t.queues = append(t.queues, &queue{topic: t, no: i, leader: p.Leader.ID, who: producerID{number: unnamed}})
+		t.places = append(t.places, i)
+	}
+	return t
+}
+
+// partition gives the partition of a key as Kafka's own producers do, so that
+// others may write to a topic without breaking the order of a key. It must never
+// change.
+func (t *topic) partition(key string) *queue {
+	if len(t.queues) == 1 {
+		return t.queues[0]
+	}
+	return t.queues[kafka.Murmur2Balancer{Consistent: true}.Balance(kafka.Message{Key: []byte(key)}, t.places...)]
+}
+
+// topic gives an open topic, or nil.
+func (b *Bus) topic(name string) *topic { return (*b.topics.Load())[name] }
+
+// open gives a topic, which it makes if there is none.
+func (b *Bus) open(ctx context.Context, name string) (*topic, error) {
+	if t := b.topic(name); t != nil {
+		return t, nil
+	}
+	if !b.opts.AnyTopic {
+		return nil, hub.E(hub.Internal, fmt.Sprintf("topic %q is not among the bus's topics", name))
+	}
+	if err := b.openAll(ctx, []string{name}); err != nil {
+		return nil, err
+	}
+	return b.topic(name), nil
+}
+
+// openAll opens topics, and tells all that is wrong with any of them at once.
+func (b *Bus) openAll(ctx context.Context, names []string) error {
+	b.opening.Lock()
+	defer b.opening.Unlock()
+	if b.ctx.Err() != nil {
+		return errClosed
+	}
+	ready, err := b.provide(ctx, names)
+	if err != nil {
+		return err
+	}
+	var faults []string
+	all := maps.Clone(*b.topics.Load())
+	for _, name := range names {
+		faults = append(faults, b.faults(ctx, ready[name], name)...)
+		all[name] = b.newTopic(name, ready[name])
+	}
+	if len(faults) > 0 {
+		return hub.E(hub.Conflict, "Kafka's topics are not as the hub needs them: "+strings.Join(faults, "; "))
+	}
+	b.topics.Store(&all)
+	return nil
+}
+
+// provide waits until every topic exists with a leader for each partition, and
+// makes those that are missing. As long as no broker answers it tries again.
+func (b *Bus) provide(ctx context.Context, names []string) (map[string]kafka.Topic, error) {
+	ready := map[string]kafka.Topic{}
+	var last error
+	for {
+		for _, name := range names {
+			if _, done := ready[name]; done {
+				continue
+			}
+			t, err := b.look(ctx, name)
+			var ours *hub.Error
+			if errors.As(err, &ours) {
+				return nil, err
+			}
+			if err == nil {
+				ready[name] = t
+			} else if ctx.Err() == nil {
+				last = err
+			}
+		}
+		if len(ready) == len(names) {
+			return ready, nil
+		}
+		if pause(100*time.Millisecond, ctx.Done()); ctx.Err() != nil {
+			return nil, unreachable(errors.Join(last, ctx.Err()))
+		}
+	}
+}
+
+// look gives a topic if it is ready. What cannot be helped by waiting is an
+// error of ours.
+func (b *Bus) look(ctx context.Context, name string) (kafka.Topic, error) {
+	t, err := b.cluster.metadata(ctx, b.opts.Prefix+name)
+	if errors.Is(err, kafka.UnknownTopicOrPartition) {
+		return t, errors.Join(err, b.create(ctx, name))
+	}
+	if err != nil {
+		return t, hopeless(err)
+	}
+	if len(t.Partitions) == 0 {
+		return t, kafka.LeaderNotAvailable
+	}
+	slices.SortFunc(t.Partitions, func(x, y kafka.Partition) int { return x.ID - y.ID })
+	for _, p := range t.Partitions {
+		if p.Leader.Host == "" {
+			return t, kafka.LeaderNotAvailable
+		}
+	}
+	return t, nil
+}
+
+// hopeless makes an error of ours of what waiting does not help.
+func hopeless(err error) error {
+	for _, k := range []kafka.Error{
+		kafka.TopicAuthorizationFailed, kafka.ClusterAuthorizationFailed, kafka.SASLAuthenticationFailed,
+		kafka.UnsupportedSASLMechanism, kafka.IllegalSASLState, kafka.InvalidTopic,
+	} {
+		if errors.Is(err, k) {
+			return hub.Wrap(hub.Forbidden, err, "Kafka refuses the hub: "+k.Title()+"; check how it signs in and its rights")
+		}
+	}
+	return err
+}
+
+const day = 24 * time.Hour
+
+// create makes a topic. The answer says only that it will exist.
+func (b *Bus) create(ctx context.Context, name string) error {
+	opts := b.opts.Topics[name]
+	full := b.opts.Prefix + name
+	set(&opts.Partitions, b.opts.DefaultPartitions)
+	set(&opts.Retain, 7*day)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	res, err := b.cluster.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
+		Topic: full, NumPartitions: opts.Partitions, ReplicationFactor: b.opts.Replication,
+		ConfigEntries: []kafka.ConfigEntry{
+			{ConfigName: "cleanup.policy", ConfigValue: "delete"},
+			{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(opts.Retain.Milliseconds(), 10)},
+			{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(b.opts.MinInSync)},
+			{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(b.opts.MaxMessageBytes)},
+			{ConfigName: "unclean.leader.election.enable", ConfigValue: "false"},
+		},
+	}}})
+	if err != nil {
+		return err
+	}
+	err = res.Errors[full]
+	var code kafka.Error
+	switch {
+	case err == nil:
+		b.log.Info("topic made", "topic", full, "partitions", opts.Partitions, "replication", b.opts.Replication)
+		return nil
+	case errors.Is(err, kafka.TopicAlreadyExists):
+		return nil // another node was faster
+	case errors.As(err, &code) && code.Temporary():
+		return err
+	}
+	return hub.Wrap(hub.Conflict, err, fmt.Sprintf("topic %s could not be made with %d partitions and %d replicas", full, opts.Partitions, b.opts.Replication))
+}
+
+// faults compares a topic that exists with what the hub needs.
+func (b *Bus) faults(ctx context.Context, t kafka.Topic, name string) (all []string) {
+	full := b.opts.Prefix + name
+	fault := func(format string, args ...any) { all = append(all, full+" "+fmt.Sprintf(format, args...)) }
+	opts := b.opts.Topics[name]
+	set(&opts.Partitions, b.opts.DefaultPartitions)
+	if got := len(t.Partitions); got != opts.Partitions {
+		fault("has %d partitions, the hub is set to %d, and a different number would break the order of keys: set the hub to %d or make the topic anew", got, opts.Partitions, got)
+	}
+	least := len(t.Partitions[0].Replicas)
+	for _, p := range t.Partitions {
+		least = min(least, len(p.Replicas))
+	}
+	if least < b.opts.Replication {
+		fault("has a replication factor of %d, want at least %d", least, b.opts.Replication)
+	}
+	settings, err := b.settings(ctx, full)
+	if err != nil {
+		b.log.Warn("the settings of a topic cannot be read, so they are not checked", "topic", full, "error", err)
+		return all
+	}
+	if got := settings["cleanup.policy"]; got != "delete" {
+		fault("has cleanup.policy=%s, want delete: messages would be lost", got)
+	}
+	if got := settings["unclean.leader.election.enable"]; got == "true" {
+		fault("has unclean.leader.election.enable=true, want false: accepted messages could be lost")
+	}
+	if got, _ := strconv.Atoi(settings["min.insync.replicas"]); got < b.opts.MinInSync {
+		fault("has min.insync.replicas=%d, want at least %d", got, b.opts.MinInSync)
+	} else if got > least {
+		fault("has min.insync.replicas=%d but only %d replicas: nothing could be published", got, least)
+	}
+	if got, _ := strconv.Atoi(settings["max.message.bytes"]); got < b.opts.MaxMessageBytes {
+		fault("has max.message.bytes=%d, want at least %d", got, b.opts.MaxMessageBytes)
+	}
+	return all
+}
+
+func (b *Bus) settings(ctx context.Context, full string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	res, err := b.cluster.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: full,
+		ConfigNames: []string{"cleanup.policy", "min.insync.replicas", "max.message.bytes", "unclean.leader.election.enable"},
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for _, r := range res.Resources {
+		if r.Error != nil {
+			return nil, r.Error
+		}
+		for _, e := range r.ConfigEntries {
+			all[e.ConfigName] = e.ConfigValue
+		}
+	}
+	return all, nil
+}
+
+// admit refuses to publish if the backlog is full. What is known of it may be
+// some seconds old.
+func (t *topic) admit() error {
+	if t.opts.MaxBacklog == 0 {
+		return nil
+	}
+	n := t.behind.Load()
+	if n < t.opts.MaxBacklog {
+		return nil
+	}
+	return &hub.Error{
+		Kind: hub.Transient, RetryAfter: 5 * time.Second,
+		Msg: fmt.Sprintf("the backlog of %s is full: %d messages wait to be handled; nothing was accepted, try again later", t.name, n),
+	}
+}
