@@ -51,6 +51,14 @@ func newCluster(st *store.Store, owner string, shared bool, log *slog.Logger, de
 // alone reports whether this is the only node there can be.
 func (c *cluster) alone() bool { return c.keeper == nil }
 
+// nodes counts the nodes that are alive.
+func (c *cluster) nodes() int {
+	if c.keeper == nil {
+		return 1
+	}
+	return len(c.keeper.Nodes())
+}
+
 // run keeps the leases until ctx ends.
 func (c *cluster) run(ctx context.Context) {
 	if c.keeper != nil {
