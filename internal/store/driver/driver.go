@@ -6,7 +6,8 @@
 // holds the SQL, which is the same for every engine: parameters are $1…$n, times
 // are integers of microseconds, documents are bytes. Values are nil, int64,
 // float64, string and []byte, in both directions; going in also int, bool (0 or
-// 1) and *float64 (nil is NULL). internal/store/drivertest checks an engine.
+// 1) and *float64 (nil is NULL). Texts may hold any bytes and sort by them; one
+// in a key may have 2,000. internal/store/drivertest checks an engine.
 package driver
 
 import (

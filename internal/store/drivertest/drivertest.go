@@ -16,7 +16,8 @@ type Kit struct {
 	// Open opens the database at a place, and makes it if it is not there. It is
 	// called again for the same place after Close.
 	Open func(t testing.TB, place string) (driver.Engine, error)
-	// Backups tells that what [driver.Engine.Backup] writes is itself a place.
+	// Backups tells that what [driver.Engine.Backup] writes is itself a place. If
+	// not, it must say what to use instead.
 	Backups bool
 }
 
@@ -55,6 +56,7 @@ func Run(t *testing.T, k Kit) {
 		{"snapshots wait no longer than their context", testSnapshotContext},
 		{"parameters by number", testParameters},
 		{"values", testValues},
+		{"texts sort by their bytes", testOrder},
 		{"values are the caller's to keep", testValuesKept},
 		{"big values", testBigValues},
 		{"unique violation", testUnique},

@@ -1,0 +1,86 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tocsin/tocsin/internal/store/driver"
+)
+
+var errClosed = errors.New("store: the engine is closed")
+
+// A snapshot is a read transaction. It begins with its first query, on the same
+// way to the server.
+type snapshot struct {
+	e     *Engine
+	c     *conn
+	fresh bool // just connected
+	begun bool
+}
+
+var _ driver.Snapshot = (*snapshot)(nil)
+
+// Snapshot starts a read transaction, waiting for a free connection.
+func (e *Engine) Snapshot(ctx context.Context) (driver.Snapshot, error) {
+	s := &snapshot{e: e}
+	open := false
+	select {
+	case s.c, open = <-e.readers:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if !open {
+		return nil, errClosed
+	}
+	if s.c != nil && s.c.dead == nil {
+		return s, nil
+	}
+	if err := s.connect(ctx); err != nil {
+		e.readers <- nil
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *snapshot) connect(ctx context.Context) (err error) {
+	s.c, err = s.e.connect(ctx, false)
+	s.fresh = true
+	return err
+}
+
+func (s *snapshot) Query(query string, args []any, row func([]any) error) error {
+	if s.begun {
+		return s.c.query(query, args, row)
+	}
+	a, err := s.begin(query, args)
+	if err != nil && s.c.dead != nil && !s.fresh { // the server was started anew since the last time
+		if err := s.connect(context.Background()); err != nil {
+			return err
+		}
+		a, err = s.begin(query, args)
+	}
+	if err != nil {
+		return err
+	}
+	return s.c.each(a, s.c.stmts[query], row)
+}
+
+// begin begins the transaction with its first query.
+func (s *snapshot) begin(query string, args []any) (answer, error) {
+	s.begun = true
+	if err := s.c.send("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil); err != nil {
+		return answer{}, err
+	}
+	return s.c.do(query, args)
+}
+
+// Close ends the transaction and gives the connection back.
+func (s *snapshot) Close() {
+	if s.begun && s.c.dead == nil {
+		s.c.drop()
+		if _, err := s.c.do("ROLLBACK", nil); err != nil && s.c.dead == nil {
+			_ = s.c.broke(err)
+		}
+	}
+	s.e.readers <- s.c
+}
