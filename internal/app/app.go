@@ -13,7 +13,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -131,7 +130,7 @@ func (a *App) openStore(ctx context.Context) error {
 	if err := durable.MkdirAll(a.cfg.Store.Dir, 0o700); err != nil {
 		return err
 	}
-	key, err := audit.LoadOrCreateKey(filepath.Dir(a.cfg.KeyFile()))
+	key, err := audit.LoadOrCreateKey(a.cfg.KeyFile())
 	if err != nil {
 		return err
 	}
@@ -145,10 +144,12 @@ func (a *App) openStore(ctx context.Context) error {
 	}
 	a.onStop("store", func(context.Context) error { return a.st.Close() })
 	registerStore(a.reg, a.st)
+	registerBuild(a.reg, a.opts.Version, a.cfg.Server.Node)
 	a.cluster = newCluster(a.st, nodeName(a.cfg.Server.Node), a.cfg.Store.Postgres(), a.log, func(string) {
 		a.queue.Stored() // what the dead node was sending is due
 		a.pipeline.Wake()
 	})
+	registerCluster(a.reg, a.cluster)
 	a.keeper = &keeper{
 		path: a.cfg.CheckpointFile(), st: a.st, key: key, log: a.log,
 		every: a.cfg.Audit.CheckpointInterval, entries: int64(a.cfg.Audit.CheckpointEntries),
