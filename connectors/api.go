@@ -34,6 +34,13 @@ type API struct {
 	Token  secret.Secret // sent as a bearer token
 	Client *http.Client  // the safe client
 
+	// Session, if there is one, gives the bearer token in place of Token.
+	Session *Session
+
+	// Explain puts a refusal in better words than its status alone can, by what
+	// the vendor documents; nil leaves it. RetryAfter and Err are filled in.
+	Explain func(c Call, status int, body []byte) *hub.Error
+
 	gate  Gate
 	moved atomic.Pointer[url.URL] // where Base was permanently redirected to
 	plain atomic.Pointer[http.Client]
@@ -53,6 +60,9 @@ type Call struct {
 	Query  url.Values
 	Body   []byte // JSON; nil for none
 	Urgent bool   // somebody waits for it: it may use the reserve of the rate limit
+	Open   bool   // goes without a credential, as a login does
+
+	token secret.Secret
 }
 
 // An Answer is a 2xx answer.
@@ -65,8 +75,32 @@ type Answer struct {
 
 // Do makes one call. Errors are of type [*hub.Error]: Transient for what may
 // succeed later, RateLimited with RetryAfter, else the kind that the vendor's
-// status means. There are no retries here.
+// status means. There are no retries here, but for a call whose session's token
+// was refused: nothing was done, so it is made once more with a new token.
 func (a *API) Do(ctx context.Context, c Call) (Answer, error) {
+	if c.Open || a.Session == nil {
+		if !c.Open {
+			c.token = a.Token
+		}
+		return a.once(ctx, c)
+	}
+	var err error
+	if c.token, err = a.Session.Token(ctx); err != nil {
+		return Answer{}, err
+	}
+	answer, err := a.once(ctx, c)
+	if hub.KindOf(err) != hub.Unauthorized {
+		return answer, err
+	}
+	a.Session.Reject(c.token)
+	if c.token, err = a.Session.Token(ctx); err != nil {
+		return Answer{}, err
+	}
+	return a.once(ctx, c)
+}
+
+// once makes a call with one credential.
+func (a *API) once(ctx context.Context, c Call) (Answer, error) {
 	if err := a.gate.Allow(time.Now(), c.Urgent); err != nil {
 		return Answer{}, err
 	}
@@ -93,7 +127,7 @@ func (a *API) follow(ctx context.Context, c Call) (Answer, error) {
 			return Answer{}, err
 		}
 		if res.StatusCode < 300 || res.StatusCode > 399 {
-			return a.read(res, target)
+			return a.read(c, res, target)
 		}
 		res.Body.Close()
 		next, err := a.redirected(c, target, res)
@@ -115,7 +149,9 @@ func (a *API) send(ctx context.Context, c Call, target *url.URL) (*http.Response
 	if err != nil {
 		return nil, hub.Wrap(hub.Internal, err, "a request to "+a.Vendor+" could not be made")
 	}
-	req.Header.Set("Authorization", "Bearer "+a.Token.Reveal())
+	if !c.Open {
+		req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "Tocsin")
 	if c.Body != nil {
@@ -139,7 +175,7 @@ func (a *API) client() *http.Client {
 	return &c
 }
 
-func (a *API) read(res *http.Response, target *url.URL) (Answer, error) {
+func (a *API) read(c Call, res *http.Response, target *url.URL) (Answer, error) {
 	defer res.Body.Close()
 	now := time.Now()
 	wait := a.gate.Note(now, res.StatusCode, res.Header)
@@ -152,7 +188,7 @@ func (a *API) read(res *http.Response, target *url.URL) (Answer, error) {
 	case res.StatusCode/100 == 2:
 		return Answer{Status: res.StatusCode, Header: res.Header, Body: body, At: serverTime(now, res.Header)}, nil
 	}
-	return Answer{}, a.refused(res.StatusCode, body, wait, target)
+	return Answer{}, a.refused(c, res.StatusCode, body, wait, target)
 }
 
 // failed is for calls that got no whole answer.
@@ -165,12 +201,19 @@ func (a *API) failed(err error) error {
 	if errors.As(err, &named) {
 		return err
 	}
-	return hub.Wrap(hub.Transient, errors.New(a.Token.Scrub(err.Error())), a.Vendor+" could not be reached or broke off its answer")
+	return hub.Wrap(hub.Transient, errors.New(a.scrub(err.Error())), a.Vendor+" could not be reached or broke off its answer")
 }
 
 // refused turns a status outside 2xx into an error with a hint for the reader.
-func (a *API) refused(status int, body []byte, wait time.Duration, target *url.URL) error {
-	e := &hub.Error{Err: fmt.Errorf("status %d at %s: %s", status, target.Path, a.quote(body)), RetryAfter: wait}
+func (a *API) refused(c Call, status int, body []byte, wait time.Duration, target *url.URL) error {
+	cause := fmt.Errorf("status %d at %s: %s", status, target.Path, a.quote(body))
+	if a.Explain != nil {
+		if e := a.Explain(c, status, body); e != nil {
+			e.Msg, e.Err, e.RetryAfter = a.scrub(e.Msg), cause, max(e.RetryAfter, wait)
+			return e
+		}
+	}
+	e := &hub.Error{Err: cause, RetryAfter: wait}
 	switch {
 	case status == http.StatusUnauthorized:
 		e.Kind, e.Msg = hub.Unauthorized, a.Vendor+" does not accept the token; put a valid one into the connector's settings"
@@ -190,8 +233,21 @@ func (a *API) refused(status int, body []byte, wait time.Duration, target *url.U
 
 // quote shows the start of a vendor's text, on one line and without our token.
 func (a *API) quote(body []byte) string {
-	text := a.Token.Scrub(strings.ToValidUTF8(string(body[:min(len(body), maxQuoted)]), "?"))
-	return strings.Join(strings.Fields(text), " ")
+	return Quote(a.scrub(string(body)))
+}
+
+// scrub takes every credential out of a text.
+func (a *API) scrub(text string) string {
+	text = a.Token.Scrub(text)
+	if a.Session != nil {
+		text = a.Session.Scrub(text)
+	}
+	return text
+}
+
+// Quote shows the start of a far side's text on one line.
+func Quote(text string) string {
+	return strings.Join(strings.Fields(strings.ToValidUTF8(text[:min(len(text), maxQuoted)], "?")), " ")
 }
 
 // redirected gives where a redirect leads, or why it is not followed.

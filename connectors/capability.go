@@ -87,10 +87,12 @@ type Reject struct {
 // overlap.
 type Accept func(ctx context.Context, b Batch) (Receipt, error)
 
-// A Listener is a source that takes messages on sockets of its own.
+// A Listener is a source that takes messages on sockets of its own, or over a
+// connection that it opens to its vendor. One that pulls too asks for a pull by
+// [Settings.Wake] when it listens anew, for what it did not hear.
 type Listener interface {
 	// Listen opens the sockets. It does not wait: an error says why one cannot
-	// be opened, and Listen is called again later.
+	// be opened, and Listen is called again later, later each time.
 	//
 	// serve hands what comes in to accept until ctx ends. It then closes the
 	// sockets, waits for all that it started and returns nil. Any other end is
@@ -135,6 +137,18 @@ type Actor interface {
 	// The caller owns retries: an error of kind Transient or RateLimited is
 	// tried again, any other is final. Calls may overlap.
 	Do(ctx context.Context, action, key string, params jsontext.Value) (result jsontext.Value, err error)
+}
+
+// A Mirror is an [Actor] that can be told what becomes of alerts here.
+type Mirror interface {
+	// Mirror gives the action, and its params, that tells the source system of
+	// a change to the finding with this source id: acknowledged, resolved,
+	// dismissed or reopened. The action is "" if the source system has no call
+	// for it. It does no I/O.
+	//
+	// The caller leaves out changes that came from this source. What the action
+	// changes there, the source does not tell as news.
+	Mirror(change hub.EventType, sourceID string) (action string, params jsontext.Value)
 }
 
 // A Tester can find out whether the source system is there and takes our

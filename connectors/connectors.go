@@ -54,6 +54,10 @@ type Settings struct {
 	Client *http.Client // the safe client; a source makes no other
 	Log    *slog.Logger // already carries the connector's name
 
+	// Wake asks for a pull soon: for a source that is told in another way that
+	// there is something to fetch. It may be nil, and does not wait.
+	Wake func()
+
 	// Config decodes the connector's entry of the config strictly: a key that
 	// into does not have is an error. References are expanded already.
 	Config func(into any) error

@@ -23,6 +23,8 @@ type ear struct {
 	paused bool
 	next   time.Time
 	cancel context.CancelCauseFunc // of Listen and serve while they run, else nil
+	opened time.Time               // when Listen last worked
+	before int                     // failures in a row until then
 	state  State
 }
 
@@ -114,6 +116,7 @@ func (e *ear) once(ctx context.Context) (err error) {
 		if e.state.Phase == PhaseFailing {
 			e.log.Info("listens again")
 		}
+		e.opened, e.before = time.Now(), e.state.Failures
 		e.state.Phase, e.state.Failures, e.state.LastError = PhaseListening, 0, nil
 		e.state.LastSuccess = time.Now().UTC()
 	})
@@ -131,7 +134,10 @@ func (e *ear) finish(err error) {
 		return
 	}
 	now := time.Now()
-	wait := spread(min(earBackoffMin<<min(e.state.Failures, 20), earBackoffMax), 0.2)
+	if now.Sub(e.opened) < earBackoffMax {
+		e.state.Failures = max(e.state.Failures, e.before) // it did not last
+	}
+	wait := max(spread(min(earBackoffMin<<min(e.state.Failures, 20), earBackoffMax), 0.2), retryAfterOf(err))
 	e.state.Phase, e.state.LastError = PhaseFailing, faultOf(err, now)
 	e.state.Counts.Errors++
 	e.state.Failures++

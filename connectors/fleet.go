@@ -91,26 +91,50 @@ func (f *Fleet) add(e Entry) error {
 		return fmt.Errorf("kind: %q is none; known are %s", e.Kind, kindNames(f.cfg.Kinds))
 	}
 	log := f.cfg.Log.With("connector", e.Name, "kind", e.Kind)
-	source, err := f.cfg.Kinds[i].Open(Settings{Name: e.Name, Tenant: e.Tenant, Client: f.cfg.Client, Log: log, Config: e.Config})
+	m := &member{common: e.Common}
+	settings := Settings{Name: e.Name, Tenant: e.Tenant, Client: f.cfg.Client, Log: log, Wake: m.wake, Config: e.Config}
+	source, err := f.cfg.Kinds[i].Open(settings)
 	if err != nil {
 		return err
 	}
-	f.members = append(f.members, f.join(e.Common, source, log))
+	m.source = source
+	m.runs = f.runner(m, log)
+	f.members = append(f.members, m)
 	return nil
 }
 
-func (f *Fleet) join(c Common, source Source, log *slog.Logger) *member {
-	m := &member{common: c, source: source}
-	switch s := source.(type) {
-	case Puller:
-		m.runs = NewLoop(LoopConfig{
-			Name: c.Name, Kind: c.Kind, Tenant: c.Tenant, Puller: s, Store: f.cfg.Store, Log: log,
+// runner gives what runs for a member by itself, nil for nothing.
+func (f *Fleet) runner(m *member, log *slog.Logger) runner {
+	c := m.common
+	puller, pulls := m.source.(Puller)
+	listener, listens := m.source.(Listener)
+	var loop *Loop
+	var hears *ear
+	if pulls {
+		loop = NewLoop(LoopConfig{
+			Name: c.Name, Kind: c.Kind, Tenant: c.Tenant, Puller: puller, Store: f.cfg.Store, Log: log,
 			Metrics: f.cfg.Metrics, Interval: c.interval(), Paused: c.Paused,
 		})
-	case Listener:
-		m.runs = newEar(c, s, func(ctx context.Context, b Batch) (Receipt, error) { return f.accept(ctx, m, b) }, log)
 	}
-	return m
+	if listens {
+		hears = newEar(c, listener, func(ctx context.Context, b Batch) (Receipt, error) { return f.accept(ctx, m, b) }, log)
+	}
+	switch {
+	case pulls && listens:
+		return &both{loop, hears}
+	case pulls:
+		return loop
+	case listens:
+		return hears
+	}
+	return nil
+}
+
+// wake asks for a pull, if the member pulls.
+func (m *member) wake() {
+	if m.runs != nil {
+		_ = m.runs.Sync() // refused while paused, which is right
+	}
 }
 
 // Run pulls and listens until ctx ends, and returns when all has ended.

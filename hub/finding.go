@@ -48,6 +48,10 @@ type Finding struct {
 	Compliance    *Compliance       `json:"compliance,omitempty"`
 	RiskScore     *float64          `json:"risk_score,omitempty"`
 
+	// AcknowledgedAt is when somebody acknowledged the finding at its source, as
+	// the source tells it; zero if nobody did, or the source knows no such thing.
+	AcknowledgedAt time.Time `json:"acknowledged_at,omitzero"`
+
 	// Payload is the sender's own object, unknown top-level fields included.
 	Payload jsontext.Value `json:"payload,omitempty"`
 
