@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/inbound"
@@ -28,14 +29,14 @@ type Format struct {
 type Reading interface {
 	// Next gives the next item; io.EOF at the end. Any other error says why
 	// what is behind the last item cannot be read.
-	Next() (Item, error)
+	Next() (Part, error)
 
 	// Close releases what reading took. It may be called at any time.
 	Close()
 }
 
-// An Item is one piece of an input, and what was made of it.
-type Item struct {
+// A Part is one piece of an input, and what was made of it.
+type Part struct {
 	Findings []hub.Finding // none if the piece tells nothing, such as a control that passed and never failed
 	Reject   string        // why it cannot be used; "" if it can
 
@@ -51,18 +52,18 @@ func Collect(r Reading) (Batch, error) {
 	defer r.Close()
 	var b Batch
 	for i := 0; ; i++ {
-		item, err := r.Next()
+		p, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			return b, nil
 		}
 		if err != nil {
 			return Batch{}, hub.Wrap(hub.Malformed, err, "the body is not what it should be: "+err.Error())
 		}
-		if item.Reject != "" {
-			b.Rejects = append(b.Rejects, Reject{Index: i, Error: item.Reject})
+		if p.Reject != "" {
+			b.Rejects = append(b.Rejects, Reject{Index: i, Error: p.Reject})
 			continue
 		}
-		b.Findings = append(b.Findings, item.Findings...)
+		b.Findings = append(b.Findings, p.Findings...)
 		if len(b.Findings) > maxPush {
 			return Batch{}, hub.E(hub.TooLarge, fmt.Sprintf("the body holds more than %d findings; send it in parts, or with tocsin send", maxPush))
 		}
@@ -82,6 +83,40 @@ func ReadBody(body []byte, shape inbound.Shape, m Mapping) (Batch, error) {
 	return Collect(ReadItems(bytes.NewReader(body), shape, m))
 }
 
+// Walk makes a Reading of a function that goes through an input and hands each
+// item to emit; if that fails, it must end with the same error.
+func Walk(f func(emit func(Part) error) error) Reading {
+	next, stop := iter.Pull2(func(yield func(Part, error) bool) {
+		err := f(func(i Part) error {
+			if !yield(i, nil) {
+				return errStopped
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(Part{}, err)
+		}
+	})
+	return &walk{next, stop}
+}
+
+var errStopped = errors.New("connectors: nobody reads on")
+
+type walk struct {
+	next func() (Part, error, bool)
+	stop func()
+}
+
+func (w *walk) Close() { w.stop() }
+
+func (w *walk) Next() (Part, error) {
+	p, err, more := w.next()
+	if !more {
+		return Part{}, io.EOF
+	}
+	return p, err
+}
+
 type itemReading struct {
 	items *inbound.Items
 	m     Mapping
@@ -89,27 +124,27 @@ type itemReading struct {
 
 func (r *itemReading) Close() {}
 
-func (r *itemReading) Next() (Item, error) {
+func (r *itemReading) Next() (Part, error) {
 	piece, err := r.items.Next()
 	if err != nil {
-		return Item{}, err
+		return Part{}, err
 	}
-	return MapItem(piece, r.m), nil
+	return MapPiece(piece, r.m), nil
 }
 
-// MapItem maps one piece and keeps what comes of it within the hub's limits.
-func MapItem(piece inbound.Piece, m Mapping) Item {
-	item := Item{Start: piece.Start, End: piece.End}
+// MapPiece maps one piece and keeps what comes of it within the hub's limits.
+func MapPiece(piece inbound.Piece, m Mapping) Part {
+	p := Part{Start: piece.Start, End: piece.End}
 	err := piece.Bad
 	if err == nil {
-		item.Findings, err = m(piece)
+		p.Findings, err = m(piece)
 	}
 	if err != nil {
-		item.Findings, item.Reject = nil, err.Error()
-		return item
+		p.Findings, p.Reject = nil, err.Error()
+		return p
 	}
-	for i := range item.Findings {
-		inbound.Tidy(&item.Findings[i])
+	for i := range p.Findings {
+		inbound.Tidy(&p.Findings[i])
 	}
-	return item
+	return p
 }

@@ -66,7 +66,7 @@ func (it *Items) Next() (Piece, error) {
 				return Piece{}, err
 			}
 			if line == nil {
-				return Piece{Start: start, End: it.lines.end, Bad: errLong}, nil
+				return Piece{Start: start, End: it.lines.end, Bad: ErrLong}, nil
 			}
 			it.stream, it.frames = NewStream(bytes.NewReader(line)), nil
 			it.stream.base = start
@@ -135,6 +135,9 @@ func (it *Items) pop() error {
 // value gives a whole value as an item.
 func (it *Items) value() (Piece, error) {
 	raw, err := it.stream.Value()
+	if err == ErrLong { //nolint:errorlint // a Fault that wraps it is another thing
+		return Piece{Bad: err, Start: it.stream.Offset(), End: it.stream.Offset()}, nil
+	}
 	if err != nil {
 		return Piece{}, err
 	}
@@ -175,12 +178,12 @@ func (it *Items) member(in *frame) (Piece, bool, error) {
 }
 
 func (it *Items) keep(in *frame, name string) error {
-	v, err := it.stream.Value()
-	if err != nil {
-		return err
+	v, err := it.stream.value()
+	if err == nil && len(in.kept)+len(name)+len(v) > MaxItem {
+		err = ErrLong
 	}
-	if len(in.kept)+len(name)+len(v) > MaxItem {
-		return it.stream.explain(errLong)
+	if err != nil {
+		return it.stream.explain(err)
 	}
 	sep := byte(',')
 	if in.kept == nil {

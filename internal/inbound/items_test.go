@@ -132,7 +132,14 @@ func TestLongInputs(t *testing.T) {
 		t.Errorf("%d items, want 30000", n)
 	}
 	long := `"` + strings.Repeat("x", MaxItem) + `"`
-	for _, in := range []string{`[{"a":` + long + `}]`, `{"a":` + long + `}`, `[` + strings.Repeat(long, 6) + `]`} {
+	huge := `"` + strings.Repeat("x", 5*MaxItem) + `"`
+	if got, _, err := all(strings.NewReader(`[{"a":` + long + `}, {"b":[1]}, ` + long + `]`)); err == nil || len(got) != 0 {
+		t.Errorf("a long member: %q, %v", got, err)
+	}
+	if got, _, err := all(strings.NewReader(`{"findings":[{"a":` + long + `}, {"b":2}]}`)); err != nil || len(got) != 2 || got[0] != "!" {
+		t.Errorf("a long item: %q, %v", got, err)
+	}
+	for _, in := range []string{`{"a":` + long + `}`, `{"findings":[{"a":` + huge + `}]}`, `[` + huge + `]`} {
 		if got, _, err := all(strings.NewReader(in)); err == nil || !strings.Contains(err.Error(), "longer than 4 MiB") {
 			t.Errorf("%d items, %v; want it too long", len(got), err)
 		}

@@ -39,27 +39,39 @@ func (s *Stream) Close() {
 	}
 }
 
-// copy writes the next value to w, token by token.
+// copy writes the next value to w; of a list, element by element as they stand.
 func (s *Stream) copy(w io.Writer) error {
-	enc := jsontext.NewEncoder(w, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	for depth := 0; ; {
-		tok, err := s.Token()
+	if s.Kind() != '[' {
+		v, err := s.value()
+		if err != nil {
+			return s.explain(err)
+		}
+		_, err = w.Write(v)
+		return err
+	}
+	sep := []byte("[")
+	err := s.Elements(func() error {
+		v, err := s.value()
+		if err == ErrLong { //nolint:errorlint // a Fault that wraps it is another thing
+			v, err = jsontext.Value(`"longer than 4 MiB"`), nil
+		}
 		if err != nil {
 			return err
 		}
-		switch tok.Kind() {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-		if err := enc.WriteToken(tok); err != nil {
+		if _, err := w.Write(sep); err != nil {
 			return err
 		}
-		if depth == 0 {
-			return nil
-		}
+		sep = []byte(",")
+		_, err = w.Write(v)
+		return err
+	})
+	if err == nil && sep[0] == '[' {
+		_, err = w.Write(sep)
 	}
+	if err == nil {
+		_, err = w.Write([]byte("]"))
+	}
+	return err
 }
 
 // A spool is written first and read afterwards.

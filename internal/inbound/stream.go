@@ -13,8 +13,9 @@ import (
 // hold, with room for what is around it.
 const MaxItem = 4 << 20
 
-// errLong is for a value that would not fit into a request.
-var errLong = errors.New("a value is longer than 4 MiB")
+// ErrLong is for a value that would not fit into a request. One that was read
+// to its end all the same can be passed over; if not, it comes in a [Fault].
+var ErrLong = errors.New("a value is longer than 4 MiB")
 
 // A Stream walks through JSON of any length and holds no more than one value of
 // it. Whether names repeat and text is UTF-8 is left to whoever decodes the
@@ -59,15 +60,45 @@ func (s *Stream) Name() (string, error) {
 
 // Value reads the next value whole. It belongs to the caller.
 func (s *Stream) Value() (jsontext.Value, error) {
+	v, err := s.value()
+	return v.Clone(), err
+}
+
+// value is good until the next call.
+func (s *Stream) value() (jsontext.Value, error) {
 	s.meter.refill()
 	v, err := s.dec.ReadValue()
 	if err != nil {
 		return nil, s.explain(err)
 	}
 	if len(v) > MaxItem {
-		return nil, s.explain(errLong)
+		return nil, ErrLong
 	}
-	return v.Clone(), nil
+	return v, nil
+}
+
+// Into decodes the next value, and leaves into alone if it does not fit.
+func (s *Stream) Into(into any) error {
+	v, err := s.value()
+	if err == ErrLong { //nolint:errorlint // a Fault that wraps it is another thing
+		return nil
+	}
+	if err == nil {
+		_ = Decode(v, into, false)
+	}
+	return err
+}
+
+// Text reads the next value as a [Text] does.
+func (s *Stream) Text(into *Text) error {
+	if k := s.Kind(); k == '{' || k == '[' {
+		return s.Skip()
+	}
+	tok, err := s.Token()
+	if err == nil && tok.Kind() != 'n' {
+		*into = Text(tok.String())
+	}
+	return err
 }
 
 // Skip passes over the next value, however long it is.
@@ -147,8 +178,8 @@ func (s *Stream) explain(err error) error {
 	at := s.dec.InputOffset()
 	var syntactic *jsontext.SyntacticError
 	switch {
-	case errors.Is(err, errLong):
-		err = errLong
+	case errors.Is(err, ErrLong):
+		err = ErrLong
 	case errors.As(err, &syntactic):
 		at, err = syntactic.ByteOffset, syntactic.Err
 	}
@@ -179,7 +210,7 @@ func (m *meter) refill() { m.left = 4 * MaxItem }
 
 func (m *meter) Read(p []byte) (int, error) {
 	if m.left <= 0 {
-		return 0, errLong
+		return 0, ErrLong
 	}
 	n, err := m.r.Read(p[:min(int64(len(p)), m.left)])
 	m.left -= int64(n)
