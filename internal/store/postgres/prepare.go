@@ -88,4 +88,3 @@ func (c *conn) prepare(s *statement) error {
 		}
 	}
 }
-
