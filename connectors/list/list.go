@@ -6,6 +6,7 @@ package list
 import (
 	"github.com/tocsin/tocsin/connectors"
 	"github.com/tocsin/tocsin/connectors/alertmanager"
+	"github.com/tocsin/tocsin/connectors/cef"
 	"github.com/tocsin/tocsin/connectors/cybervault"
 	"github.com/tocsin/tocsin/connectors/falco"
 	"github.com/tocsin/tocsin/connectors/guardduty"
@@ -18,6 +19,7 @@ import (
 func Kinds() []connectors.Kind {
 	return []connectors.Kind{
 		alertmanager.Kind(),
+		cef.Kind(),
 		cybervault.Kind(),
 		falco.Kind(),
 		guardduty.Kind(),
