@@ -19,6 +19,11 @@ type Kit struct {
 	// Backups tells that what [driver.Engine.Backup] writes is itself a place. If
 	// not, it must say what to use instead.
 	Backups bool
+	// Shared tells that a place may be open several times at once.
+	Shared bool
+	// Disturb are ways to hurt the database at a place while it is in use, such as
+	// to cut its connections; each returns when it can be used again.
+	Disturb map[string]func(t testing.TB, place string)
 }
 
 func (k Kit) open(t testing.TB, place string) driver.Engine {
@@ -84,5 +89,10 @@ func Run(t *testing.T, k Kit) {
 		{"store: a message of a lost answer", testLostAnswer},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, k) })
+	}
+	if k.Shared {
+		t.Run("nodes: each number once, one log", func(t *testing.T) { testNodes(t, k) })
+		t.Run("nodes: errors are one node's own", func(t *testing.T) { testNodesErrors(t, k) })
+		t.Run("nodes: disturbed", func(t *testing.T) { testNodesDisturbed(t, k) })
 	}
 }

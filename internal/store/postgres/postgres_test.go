@@ -59,10 +59,21 @@ func ask(t testing.TB, dsn string, queries ...string) (rows []string) {
 }
 
 func TestEngine(t *testing.T) {
+	server := services.Postgres(t)
 	drivertest.Run(t, drivertest.Kit{
-		Place: schemas(services.Postgres(t).DSN(t)),
+		Place: schemas(server.DSN(t)),
 		Open: func(t testing.TB, place string) (driver.Engine, error) {
 			return postgres.Open(t.Context(), postgres.Options{URL: place, Turn: 10 * time.Second})
+		},
+		Shared: true,
+		Disturb: map[string]func(testing.TB, string){
+			"connections cut": func(t testing.TB, place string) {
+				for range 5 {
+					ask(t, place, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tocsin'")
+				}
+			},
+			"server stopped": func(t testing.TB, _ string) { server.Stop(t); server.Start(t) },
+			"server killed":  func(t testing.TB, _ string) { server.Kill(t); server.Start(t) },
 		},
 	})
 }

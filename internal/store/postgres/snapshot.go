@@ -42,9 +42,11 @@ func (e *Engine) Snapshot(ctx context.Context) (driver.Snapshot, error) {
 	return s, nil
 }
 
-func (s *snapshot) connect(ctx context.Context) (err error) {
-	s.c, err = s.e.connect(ctx, false)
-	s.fresh = true
+func (s *snapshot) connect(ctx context.Context) error {
+	c, err := s.e.connect(ctx, false)
+	if err == nil {
+		s.c, s.fresh = c, true
+	}
 	return err
 }
 
