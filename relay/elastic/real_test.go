@@ -11,16 +11,27 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/test/services"
 )
 
-// A real Elasticsearch at TOCSIN_TEST_ELASTICSEARCH takes every case and
-// counts each generation once. The node may lack the ingest processors, as the
-// distribution for plugin tests does: then event.ingested is stamped here.
-func TestRealElasticsearch(t *testing.T) {
-	url := os.Getenv("TOCSIN_TEST_ELASTICSEARCH")
-	if url == "" {
-		t.Skip("TOCSIN_TEST_ELASTICSEARCH names no node")
+// realNode gives the URL of a real Elasticsearch: of TOCSIN_TEST_ELASTICSEARCH
+// if that is set, else of one that is started here.
+func realNode(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a real Elasticsearch")
 	}
+	if url := os.Getenv("TOCSIN_TEST_ELASTICSEARCH"); url != "" {
+		return url
+	}
+	return services.SharedElasticsearch(t).URL()
+}
+
+// A real Elasticsearch takes every case and counts each generation once. The
+// node may lack the ingest processors, as the distribution for plugin tests
+// does: then event.ingested is stamped here.
+func TestRealElasticsearch(t *testing.T) {
+	url := realNode(t)
 	client := &http.Client{}
 	settings := Settings{URLs: []string{url}, Namespace: "t" + strconv.FormatInt(time.Now().UnixNano(), 36), Retention: Retention{Alerts: "30d"}}
 	k, err := New(settings, Deps{Client: client})
