@@ -55,7 +55,7 @@ func Parse(text string) (Event, error) {
 	case strings.HasPrefix(text, "LEEF:"):
 		return parseLEEF(text[len("LEEF:"):])
 	}
-	return Event{}, errors.New("it begins with neither CEF: nor LEEF:")
+	return Event{}, errors.New("it does not begin as CEF or LEEF do")
 }
 
 func parseCEF(s string) (Event, error) {

@@ -37,11 +37,11 @@ func wrongType(kind Kind, t *cel.Type) string {
 		return ""
 	}
 	switch kind {
-	case Condition, StepCondition, FindingCondition:
+	case Condition, StepCondition, FindingCondition, InputCondition:
 		if t.Kind() != types.BoolKind {
 			return fmt.Sprintf("gives %s, want a condition that is true or false", cel.FormatCELType(t))
 		}
-	case StepList:
+	case StepList, InputList:
 		if t.Kind() != types.ListKind {
 			return fmt.Sprintf("gives %s, want a list", cel.FormatCELType(t))
 		}

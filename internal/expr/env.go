@@ -20,6 +20,9 @@ var (
 	findingEnv = sync.OnceValues(func() (*cel.Env, error) {
 		return newEnv([]cel.EnvOption{cel.Variable("finding", cel.ObjectType(findingType)), cel.Variable("now", cel.TimestampType)})
 	})
+	inputEnv = sync.OnceValues(func() (*cel.Env, error) {
+		return newEnv([]cel.EnvOption{cel.Variable("input", cel.DynType), cel.Variable("now", cel.TimestampType)})
+	})
 )
 
 func environment(kind Kind) (*cel.Env, error) {
@@ -28,6 +31,8 @@ func environment(kind Kind) (*cel.Env, error) {
 		return eventEnv()
 	case FindingCondition, FindingValue:
 		return findingEnv()
+	case InputCondition, InputValue, InputList:
+		return inputEnv()
 	}
 	return stepEnv()
 }

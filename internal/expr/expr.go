@@ -7,13 +7,14 @@
 //	event    id, type, subject, time, tenant, sequence, source, reason, actor, depth, changes, data
 //	alert    the alert's JSON fields, and severity_num; asset, vulnerability and compliance are typed too
 //	finding  the finding's JSON fields, and severity_num (finding kinds only)
+//	input    a document of a source system, before it is a finding (input kinds only)
 //	now      the time of evaluation
 //	steps    map of step id to {status, at, output, error} (step kinds only)
 //	run      id, playbook, version, started_at (step kinds only)
 //	item     the element at hand under for_each (step kinds only)
 //
 // A name or field that does not exist is an error at compile time. Only what
-// lies under payload, object, output and item is untyped; a missing key there is
+// lies under payload, object, output, item and input is untyped; a missing key there is
 // an error at run time, which has() and .? avoid. An optional field that is not
 // set (risk_score, resolved_at …) is such an error too, never a zero.
 //
@@ -84,6 +85,9 @@ const (
 	StepList                     // a list over the same
 	FindingCondition             // bool over finding, now
 	FindingValue                 // anything over finding, now
+	InputCondition               // bool over input, now
+	InputValue                   // anything over input, now
+	InputList                    // a list over input, now
 )
 
 // A Program is a compiled expression. It is safe for concurrent use.

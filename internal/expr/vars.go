@@ -26,11 +26,14 @@ type Vars struct {
 	Run     *Run
 	// Item is the element at hand, as JSON; nil outside of for_each.
 	Item jsontext.Value
+	// Input is a document of a source system, as JSON.
+	Input jsontext.Value
 
 	alert   alertView
 	event   eventView
 	finding findingView
 	item    document
+	input   document
 }
 
 // A Step is a step's result as expressions see it.
@@ -97,7 +100,7 @@ func (v *Vars) begin() {
 		a = v.Event.Data.Alert
 	}
 	v.alert.point(a)
-	v.item.raw = v.Item
+	v.item.raw, v.input.raw = v.Item, v.Input
 }
 
 // activation shows Vars to CEL without adding methods to it.
@@ -128,13 +131,20 @@ func (v *activation) ResolveName(name string) (any, bool) {
 		if len(v.Item) == 0 {
 			return missing("there is no item outside of for_each"), true
 		}
-		val, err := v.item.decoded()
-		if err != nil {
-			return types.WrapErr(err), true
-		}
-		return val, true
+		return shown(&v.item), true
+	case "input":
+		return shown(&v.input), true
 	}
 	return nil, false
+}
+
+// shown is a decoded document, or why it cannot be decoded.
+func shown(d *document) any {
+	val, err := d.decoded()
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	return val
 }
 
 func missing(msg string) any { return types.NewErr("%s", msg) }
