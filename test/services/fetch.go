@@ -71,7 +71,10 @@ func download(ctx context.Context, profile, dir string) error {
 	defer cancel()
 	err = command{
 		name: "mvn", path: mvn, dir: work, log: filepath.Join(work, "log"), env: os.Environ(),
-		args: []string{"-q", "-B", "-f", file, "-P", profile, "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=" + dir},
+		args: []string{
+			"-q", "-B", "-Dstyle.color=never", "-f", file, "-P", profile,
+			"org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=" + dir,
+		},
 	}.run(ctx)
 	if err != nil {
 		return &missingError{"the download of " + profile, "Maven could not fetch it; run make deps with a network. " + err.Error()}
