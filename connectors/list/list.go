@@ -10,8 +10,11 @@ import (
 	"github.com/tocsin/tocsin/connectors/cybervault"
 	"github.com/tocsin/tocsin/connectors/falco"
 	"github.com/tocsin/tocsin/connectors/guardduty"
+	"github.com/tocsin/tocsin/connectors/ocsf"
+	"github.com/tocsin/tocsin/connectors/sarif"
 	"github.com/tocsin/tocsin/connectors/securityhub"
 	"github.com/tocsin/tocsin/connectors/suricata"
+	"github.com/tocsin/tocsin/connectors/trivy"
 	"github.com/tocsin/tocsin/connectors/wazuh"
 )
 
@@ -23,8 +26,11 @@ func Kinds() []connectors.Kind {
 		cybervault.Kind(),
 		falco.Kind(),
 		guardduty.Kind(),
+		ocsf.Kind(),
+		sarif.Kind(),
 		securityhub.Kind(),
 		suricata.Kind(),
+		trivy.Kind(),
 		wazuh.Kind(),
 	}
 }

@@ -105,7 +105,7 @@ func (it *Items) next() (Piece, error) {
 				return Piece{}, err
 			}
 		default:
-			return it.value()
+			return it.stream.Piece()
 		}
 	}
 }
@@ -132,16 +132,16 @@ func (it *Items) pop() error {
 	return err
 }
 
-// value gives a whole value as an item.
-func (it *Items) value() (Piece, error) {
-	raw, err := it.stream.Value()
+// Piece gives the next value as an item. One that is too long is bad alone.
+func (s *Stream) Piece() (Piece, error) {
+	raw, err := s.Value()
+	end := s.Offset()
 	if err == ErrLong { //nolint:errorlint // a Fault that wraps it is another thing
-		return Piece{Bad: err, Start: it.stream.Offset(), End: it.stream.Offset()}, nil
+		return Piece{Bad: err, Start: end, End: end}, nil
 	}
 	if err != nil {
 		return Piece{}, err
 	}
-	end := it.stream.Offset()
 	return Piece{Raw: raw, Start: end - int64(len(raw)), End: end}, nil
 }
 

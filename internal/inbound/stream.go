@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -77,14 +78,14 @@ func (s *Stream) value() (jsontext.Value, error) {
 	return v, nil
 }
 
-// Into decodes the next value, and leaves into alone if it does not fit.
+// Into decodes the next value as far as it fits.
 func (s *Stream) Into(into any) error {
 	v, err := s.value()
 	if err == ErrLong { //nolint:errorlint // a Fault that wraps it is another thing
 		return nil
 	}
-	if err == nil {
-		_ = Decode(v, into, false)
+	if err == nil && !deep(v) {
+		_ = json.Unmarshal(v, into)
 	}
 	return err
 }
