@@ -37,7 +37,7 @@ func wrongType(kind Kind, t *cel.Type) string {
 		return ""
 	}
 	switch kind {
-	case Condition, StepCondition, FindingCondition, InputCondition:
+	case Condition, StepCondition, FindingCondition, InputCondition, RequestCondition:
 		if t.Kind() != types.BoolKind {
 			return fmt.Sprintf("gives %s, want a condition that is true or false", cel.FormatCELType(t))
 		}

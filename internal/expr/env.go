@@ -25,6 +25,13 @@ var (
 	})
 )
 
+var requestEnv = sync.OnceValues(func() (*cel.Env, error) {
+	return newEnv([]cel.EnvOption{
+		cel.Variable("input", cel.DynType), cel.Variable("body", cel.DynType),
+		cel.Variable("headers", cel.MapType(cel.StringType, cel.StringType)), cel.Variable("now", cel.TimestampType),
+	})
+})
+
 func environment(kind Kind) (*cel.Env, error) {
 	switch kind {
 	case Condition, Value:
@@ -33,6 +40,8 @@ func environment(kind Kind) (*cel.Env, error) {
 		return findingEnv()
 	case InputCondition, InputValue, InputList:
 		return inputEnv()
+	case RequestCondition, RequestValue:
+		return requestEnv()
 	}
 	return stepEnv()
 }

@@ -7,14 +7,16 @@
 //	event    id, type, subject, time, tenant, sequence, source, reason, actor, depth, changes, data
 //	alert    the alert's JSON fields, and severity_num; asset, vulnerability and compliance are typed too
 //	finding  the finding's JSON fields, and severity_num (finding kinds only)
-//	input    a document of a source system, before it is a finding (input kinds only)
+//	input    a document of a source system, before it is a finding (input and request kinds)
+//	body     the body that the input is a part of (request kinds only)
+//	headers  map of the request's headers that the config lets through (request kinds only)
 //	now      the time of evaluation
 //	steps    map of step id to {status, at, output, error} (step kinds only)
 //	run      id, playbook, version, started_at (step kinds only)
 //	item     the element at hand under for_each (step kinds only)
 //
 // A name or field that does not exist is an error at compile time. Only what
-// lies under payload, object, output, item and input is untyped; a missing key there is
+// lies under payload, object, output, item, input and body is untyped; a missing key there is
 // an error at run time, which has() and .? avoid. An optional field that is not
 // set (risk_score, resolved_at …) is such an error too, never a zero.
 //
@@ -88,6 +90,8 @@ const (
 	InputCondition               // bool over input, now
 	InputValue                   // anything over input, now
 	InputList                    // a list over input, now
+	RequestCondition             // bool over input, body, headers, now
+	RequestValue                 // anything over the same
 )
 
 // A Program is a compiled expression. It is safe for concurrent use.

@@ -28,12 +28,17 @@ type Vars struct {
 	Item jsontext.Value
 	// Input is a document of a source system, as JSON.
 	Input jsontext.Value
+	// Body is what Input is a part of, as JSON, and Headers came with it, their
+	// names in small letters.
+	Body    jsontext.Value
+	Headers map[string]string
 
 	alert   alertView
 	event   eventView
 	finding findingView
 	item    document
 	input   document
+	body    document
 }
 
 // A Step is a step's result as expressions see it.
@@ -100,7 +105,7 @@ func (v *Vars) begin() {
 		a = v.Event.Data.Alert
 	}
 	v.alert.point(a)
-	v.item.raw, v.input.raw = v.Item, v.Input
+	v.item.raw, v.input.raw, v.body.raw = v.Item, v.Input, v.Body
 }
 
 // activation shows Vars to CEL without adding methods to it.
@@ -134,6 +139,10 @@ func (v *activation) ResolveName(name string) (any, bool) {
 		return shown(&v.item), true
 	case "input":
 		return shown(&v.input), true
+	case "body":
+		return shown(&v.body), true
+	case "headers":
+		return clipMap(v.Headers), true
 	}
 	return nil, false
 }
