@@ -3,10 +3,14 @@ package kafka
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/consumer"
+	"github.com/segmentio/kafka-go/protocol/syncgroup"
 )
 
 // A claim is what a member says it has.
@@ -17,7 +21,7 @@ type claim struct {
 }
 
 // assign decides who gets which partitions in this round.
-func (m *member) assign(members []kafka.JoinGroupResponseMember) ([]kafka.SyncGroupRequestAssignment, error) {
+func (m *member) assign(members []kafka.JoinGroupResponseMember) ([]syncgroup.RequestAssignment, error) {
 	t := m.g.topic
 	found, err := m.g.bus.cluster.metadata(m.ctx, t.full)
 	if err != nil {
@@ -32,11 +36,19 @@ func (m *member) assign(members []kafka.JoinGroupResponseMember) ([]kafka.SyncGr
 		c.generation, _ = strconv.Atoi(string(x.Metadata.UserData))
 		claims = append(claims, c)
 	}
-	var all []kafka.SyncGroupRequestAssignment
+	var all []syncgroup.RequestAssignment
 	for member, partitions := range share(len(found.Partitions), claims) {
-		all = append(all, kafka.SyncGroupRequestAssignment{MemberID: member, Assignment: kafka.GroupProtocolAssignment{
-			AssignedPartitions: map[string][]int{t.full: partitions},
-		}})
+		x := consumer.TopicPartition{Topic: t.full}
+		for _, no := range partitions {
+			x.Partitions = append(x.Partitions, int32(no))
+		}
+		text, err := protocol.Marshal(consumer.MaxVersionSupported, consumer.Assignment{
+			Version: consumer.MaxVersionSupported, AssignedPartitions: []consumer.TopicPartition{x},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("write what the group gives: %w", err)
+		}
+		all = append(all, syncgroup.RequestAssignment{MemberID: member, Assignment: text})
 	}
 	return all, nil
 }

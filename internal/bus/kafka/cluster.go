@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -14,6 +13,8 @@ import (
 )
 
 const (
+	// clientID is the name of the hub in the logs and quotas of brokers.
+	clientID = "tocsin"
 	// metadataEvery bounds how old the knowledge of the partitions' leaders gets,
 	// and so how long publishing waits for it after one has moved.
 	metadataEvery = 2 * time.Second
@@ -23,6 +24,8 @@ const (
 	// anew. A broker that restarts takes less.
 	stalledAfter = 30 * time.Second
 )
+
+type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // A cluster is what the bus shares of connections and of what it knows of the
 // brokers.
@@ -45,10 +48,13 @@ func newCluster(o *Options) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	dial := o.dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext
+	}
 	t := &kafka.Transport{
-		Dial:        (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		DialTimeout: askTimeout, IdleTimeout: time.Minute, MetadataTTL: metadataEvery,
-		ClientID: "tocsin", TLS: tlsConf, SASL: mechanism,
+		Dial: dial, DialTimeout: askTimeout, IdleTimeout: time.Minute, MetadataTTL: metadataEvery,
+		ClientID: clientID, TLS: tlsConf, SASL: mechanism,
 	}
 	if !o.AnyTopic {
 		for name := range o.Topics {
@@ -115,23 +121,14 @@ func (c *cluster) metadata(ctx context.Context, name string) (kafka.Topic, error
 	return res.Topics[0], res.Topics[0].Error
 }
 
-// coordinator finds the broker that keeps a consumer group.
-func (c *cluster) coordinator(ctx context.Context, group string) (net.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	res, err := c.client.FindCoordinator(ctx, &kafka.FindCoordinatorRequest{Key: group, KeyType: kafka.CoordinatorKeyTypeConsumer})
-	if err := errors.Join(err, failureOf(res)); err != nil {
-		return nil, err
+// ask sends a request in the library's own form. The transport finds out which
+// broker it is for.
+func (c *cluster) ask(ctx context.Context, req kafka.Request) (kafka.Response, error) {
+	res, err := c.transport.RoundTrip(ctx, c.addr, req)
+	if err == nil {
+		c.answered()
 	}
-	c.answered()
-	return kafka.TCP(net.JoinHostPort(res.Coordinator.Host, fmt.Sprint(res.Coordinator.Port))), nil
-}
-
-func failureOf(res *kafka.FindCoordinatorResponse) error {
-	if res == nil {
-		return nil
-	}
-	return res.Error
+	return res, err
 }
 
 // pause waits for d or until stop is closed.

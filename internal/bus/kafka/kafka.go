@@ -121,6 +121,8 @@ type Options struct {
 
 	Log      *slog.Logger
 	Registry prometheus.Registerer
+
+	dial dialer // for tests; nil is the system's
 }
 
 func set[T comparable](v *T, preset T) { *v = cmp.Or(*v, preset) }

@@ -50,7 +50,7 @@ func (g *group) lag(ctx context.Context) (int64, error) {
 	if len(others) == 0 {
 		return n, nil
 	}
-	done, err := g.bus.cluster.committed(ctx, nil, g.id, g.topic.full, others)
+	done, err := g.bus.cluster.committed(ctx, g.id, g.topic.full, others)
 	if err != nil {
 		return 0, err
 	}

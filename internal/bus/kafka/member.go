@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -12,6 +11,9 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/consumer"
+	"github.com/segmentio/kafka-go/protocol/syncgroup"
 )
 
 const (
@@ -36,12 +38,12 @@ type member struct {
 	id         string
 	generation int
 	joined     bool
-	coord      net.Addr  // nil if it must be looked for
 	contact    time.Time // when the coordinator last confirmed the membership
 	failures   int       // in a row, to join
 	warned     bool
 
-	ctx      context.Context // ends when the group is to be left
+	leaving  chan struct{}   // closed when the group is to be left
+	ctx      context.Context // ends when that takes too long
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
 	work     sync.WaitGroup // readers of partitions
@@ -53,17 +55,35 @@ type member struct {
 }
 
 func newMember(g *group) *member {
-	m := &member{g: g, dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), freed: make(chan struct{}, 1), contact: time.Now()}
+	m := &member{
+		g: g, contact: time.Now(), leaving: make(chan struct{}),
+		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), freed: make(chan struct{}, 1),
+	}
 	m.ctx, m.cancel = context.WithCancel(g.bus.ctx)
 	m.done.Go(m.run)
 	return m
 }
 
-// stop commits what was done and leaves the group.
+// stop commits what was done and leaves the group. A round of sharing the
+// partitions out that is under way is waited for: in its middle nothing can be
+// committed.
 func (m *member) stop() error {
-	m.cancel()
+	close(m.leaving)
+	defer time.AfterFunc(leaveTimeout, m.cancel).Stop()
 	m.done.Wait()
+	m.cancel()
 	return m.result
+}
+
+func (m *member) stopping() bool {
+	select {
+	case <-m.leaving:
+		return true
+	case <-m.ctx.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 // progressed says that one more message is done.
@@ -80,7 +100,7 @@ func (m *member) run() {
 	beat := time.NewTicker(m.g.bus.opts.Heartbeat)
 	defer beat.Stop()
 	var late <-chan time.Time // when progress is to be committed
-	for m.ctx.Err() == nil {
+	for !m.stopping() {
 		if !m.joined {
 			m.tryJoin()
 			continue
@@ -101,6 +121,7 @@ func (m *member) run() {
 			m.judge(m.commit(m.ctx))
 		case <-m.freed:
 			m.handOver()
+		case <-m.leaving:
 		case <-m.ctx.Done():
 		}
 	}
@@ -151,7 +172,6 @@ func (m *member) judge(err error) {
 		}
 		m.expelled("the group has gone on without this member", err)
 	default:
-		m.coord = nil
 		if time.Since(m.contact) > m.g.bus.opts.Session {
 			m.expelled("the group was out of reach for longer than it waits", err)
 		}
@@ -189,20 +209,13 @@ func (m *member) tryJoin() {
 		m.warned = true
 		m.g.bus.log.Warn("the consumer group cannot be joined; trying again", "group", m.g.id, "error", err)
 	}
-	pause(wait, m.ctx.Done())
+	pause(wait, m.leaving)
 }
 
 // join takes part in a round of sharing the partitions out. Those that this
 // member has go on meanwhile.
 func (m *member) join() error {
 	_ = m.commit(m.ctx) // if others get a partition of ours, they should begin late
-	if m.coord == nil {
-		coord, err := m.g.bus.cluster.coordinator(m.ctx, m.g.id)
-		if err != nil {
-			return fmt.Errorf("look for the coordinator: %w", err)
-		}
-		m.coord = coord
-	}
 	joined, err := m.askToJoin()
 	if errors.Is(err, kafka.MemberIDRequired) {
 		joined, err = m.askToJoin() // with the id that came with the refusal
@@ -236,7 +249,7 @@ func (m *member) askToJoin() (*kafka.JoinGroupResponse, error) {
 		owned = append(owned, p.no)
 	}
 	res, err := m.g.bus.cluster.client.JoinGroup(ctx, &kafka.JoinGroupRequest{
-		Addr: m.coord, GroupID: m.g.id, MemberID: m.id, SessionTimeout: o.Session, RebalanceTimeout: o.Session, ProtocolType: "consumer",
+		GroupID: m.g.id, MemberID: m.id, SessionTimeout: o.Session, RebalanceTimeout: o.Session, ProtocolType: "consumer",
 		Protocols: []kafka.GroupProtocol{{Name: protocolName, Metadata: kafka.GroupProtocolSubscription{
 			Topics:          []string{m.g.topic.full},
 			OwnedPartitions: map[string][]int{m.g.topic.full: owned},
@@ -262,9 +275,8 @@ func (m *member) sync(joined *kafka.JoinGroupResponse) ([]int, error) {
 	o := &m.g.bus.opts
 	ctx, cancel := context.WithTimeout(m.ctx, o.Session+askTimeout)
 	defer cancel()
-	req := &kafka.SyncGroupRequest{
-		Addr: m.coord, GroupID: m.g.id, GenerationID: joined.GenerationID, MemberID: m.id,
-		ProtocolType: "consumer", ProtocolName: protocolName,
+	req := &syncgroup.Request{
+		GroupID: m.g.id, GenerationID: int32(joined.GenerationID), MemberID: m.id, ProtocolType: "consumer", ProtocolName: protocolName,
 	}
 	if joined.LeaderID == m.id {
 		all, err := m.assign(joined.Members)
@@ -273,14 +285,32 @@ func (m *member) sync(joined *kafka.JoinGroupResponse) ([]int, error) {
 		}
 		req.Assignments = all
 	}
-	res, err := m.g.bus.cluster.client.SyncGroup(ctx, req)
+	// The library's own call reads the assignment before the error, and fails with
+	// an end of file when there is only that.
+	res, err := m.g.bus.cluster.ask(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if res.Error != nil {
-		return nil, res.Error
+	answer := res.(*syncgroup.Response)
+	if answer.ErrorCode != 0 {
+		return nil, kafka.Error(answer.ErrorCode)
 	}
-	return res.Assignment.AssignedPartitions[m.g.topic.full], nil
+	return m.assigned(answer.Assignments)
+}
+
+func (m *member) assigned(text []byte) (mine []int, err error) {
+	var x consumer.Assignment
+	if err := protocol.Unmarshal(text, consumer.MaxVersionSupported, &x); err != nil {
+		return nil, fmt.Errorf("read what the group gives: %w", err)
+	}
+	for _, t := range x.AssignedPartitions {
+		for _, no := range t.Partitions {
+			if t.Topic == m.g.topic.full {
+				mine = append(mine, int(no))
+			}
+		}
+	}
+	return mine, nil
 }
 
 // adopt begins with partitions that are new to this member, and begins to give
@@ -317,11 +347,11 @@ func (m *member) adopt(mine []int) error {
 func (m *member) offsets(partitions []int) (map[int]int64, error) {
 	ctx, cancel := context.WithTimeout(m.ctx, askTimeout)
 	defer cancel()
-	return m.g.bus.cluster.committed(ctx, m.coord, m.g.id, m.g.topic.full, partitions)
+	return m.g.bus.cluster.committed(ctx, m.g.id, m.g.topic.full, partitions)
 }
 
-func (c *cluster) committed(ctx context.Context, coord net.Addr, group, topic string, partitions []int) (map[int]int64, error) {
-	res, err := c.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{Addr: coord, GroupID: group, Topics: map[string][]int{topic: partitions}})
+func (c *cluster) committed(ctx context.Context, group, topic string, partitions []int) (map[int]int64, error) {
+	res, err := c.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: partitions}})
 	if err != nil {
 		return nil, err
 	}
@@ -346,21 +376,7 @@ func (c *cluster) committed(ctx context.Context, coord net.Addr, group, topic st
 func (m *member) heartbeat() error {
 	ctx, cancel := context.WithTimeout(m.ctx, min(askTimeout, m.g.bus.opts.Session/3))
 	defer cancel()
-	if m.coord == nil {
-		coord, err := m.g.bus.cluster.coordinator(ctx, m.g.id)
-		if err != nil {
-			return err
-		}
-		m.coord = coord
-	}
-	// The library sends this to any broker if it is not told to which.
-	res, err := m.g.bus.cluster.client.Heartbeat(ctx, &kafka.HeartbeatRequest{
-		Addr: m.coord, GroupID: m.g.id, GenerationID: int32(m.generation), MemberID: m.id,
-	})
-	if err != nil {
-		return err
-	}
-	return res.Error
+	return m.g.bus.cluster.beat(ctx, m.g.id, m.generation, m.id)
 }
 
 // commit stores the place up to which everything is done, of all partitions.
@@ -374,13 +390,13 @@ func (m *member) commit(ctx context.Context) error {
 			changed = append(changed, kafka.OffsetCommit{Partition: p.no, Offset: done})
 		}
 	}
-	if len(changed) == 0 || m.id == "" || m.coord == nil {
+	if len(changed) == 0 || m.id == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(askTimeout, m.g.bus.opts.Session/3))
 	defer cancel()
 	res, err := m.g.bus.cluster.client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{
-		Addr: m.coord, GroupID: m.g.id, GenerationID: m.generation, MemberID: m.id,
+		GroupID: m.g.id, GenerationID: m.generation, MemberID: m.id,
 		Topics: map[string][]kafka.OffsetCommit{m.g.topic.full: changed},
 	})
 	if err != nil {
@@ -405,16 +421,11 @@ func (m *member) commit(ctx context.Context) error {
 func (m *member) leave() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), leaveTimeout)
 	defer cancel()
-	if m.coord == nil {
-		m.coord, m.result = m.g.bus.cluster.coordinator(ctx, m.g.id)
-	}
-	if m.result == nil {
-		m.result = m.commit(ctx)
-	}
+	m.result = m.commit(ctx)
 	m.g.lose(m.g.held()...)
-	if m.id != "" && m.coord != nil {
+	if m.id != "" {
 		_, _ = m.g.bus.cluster.client.LeaveGroup(ctx, &kafka.LeaveGroupRequest{
-			Addr: m.coord, GroupID: m.g.id, Members: []kafka.LeaveGroupRequestMember{{ID: m.id}},
+			GroupID: m.g.id, Members: []kafka.LeaveGroupRequestMember{{ID: m.id}},
 		}) // if it fails, the others wait for the end of the session
 	}
 	m.work.Wait()

@@ -71,7 +71,7 @@ func (b *Bus) undone(ctx context.Context, t *topic) (map[int]int64, error) {
 			}
 		}
 		if len(others) > 0 {
-			done, err := b.cluster.committed(ctx, nil, g.id, t.full, others)
+			done, err := b.cluster.committed(ctx, g.id, t.full, others)
 			if err != nil {
 				return nil, err
 			}

@@ -270,11 +270,10 @@ func (p *producer) send(flight []*queue) (*produce.Response, error) {
 		}
 		req.Topics = addPartition(req.Topics, q)
 	}
-	res, err := p.bus.cluster.transport.RoundTrip(ctx, p.bus.cluster.addr, req)
+	res, err := p.bus.cluster.ask(ctx, req)
 	if err != nil {
 		return nil, notSent(err)
 	}
-	p.bus.cluster.answered()
 	return res.(*produce.Response), nil
 }
 
