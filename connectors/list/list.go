@@ -13,6 +13,7 @@ import (
 	"github.com/tocsin/tocsin/connectors/ocsf"
 	"github.com/tocsin/tocsin/connectors/sarif"
 	"github.com/tocsin/tocsin/connectors/securityhub"
+	splunkhec "github.com/tocsin/tocsin/connectors/splunk_hec"
 	"github.com/tocsin/tocsin/connectors/suricata"
 	"github.com/tocsin/tocsin/connectors/trivy"
 	"github.com/tocsin/tocsin/connectors/wazuh"
@@ -29,6 +30,7 @@ func Kinds() []connectors.Kind {
 		ocsf.Kind(),
 		sarif.Kind(),
 		securityhub.Kind(),
+		splunkhec.Kind(),
 		suricata.Kind(),
 		trivy.Kind(),
 		wazuh.Kind(),

@@ -89,7 +89,7 @@ func ParseTime(text string) time.Time {
 	}
 	if n, err := strconv.ParseFloat(text, 64); err == nil && n > 0 && n < 1e10 {
 		whole, part := math.Modf(n)
-		return bounded(time.Unix(int64(whole), int64(part*1e9)))
+		return bounded(time.Unix(int64(whole), int64(math.Round(part*1e6))*1000))
 	}
 	for _, l := range layouts {
 		if t, err := time.Parse(l, text); err == nil {
