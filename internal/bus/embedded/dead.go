@@ -25,11 +25,11 @@ func (g *group) bury(it *item, cause error) bool {
 		return false
 	}
 	m := message.Metadata{}
-	_ = decodeHeaders(it.row.Headers, m) // if they are damaged, they are what is wrong with it
+	_ = bus.DecodeHeaders(it.row.Headers, m) // if they are damaged, they are what is wrong with it
 	m[bus.DeadReason], m[bus.DeadStage] = reason(cause), g.name
 	m[bus.DeadAttempts], m[bus.DeadTopic] = strconv.Itoa(it.attempts), g.topic.row.Name
 	m[bus.DeadPosition] = placeText(it.row.Pos)
-	headers := encodeHeaders(m)
+	headers := bus.EncodeHeaders(m)
 	err = g.bus.st.Do(g.bus.ctx, func(tx *store.Tx) error {
 		letter := *it.row
 		letter.Headers, letter.At = headers, hub.Micros(time.Now())
@@ -83,7 +83,7 @@ func (b *Bus) DeadLetters(ctx context.Context, tenant hub.TenantID, after int64,
 
 func deadLetter(row *store.MessageRow) bus.DeadLetter {
 	m := message.Metadata{}
-	_ = decodeHeaders(row.Headers, m) // a letter without its headers is shown without them
+	_ = bus.DecodeHeaders(row.Headers, m) // a letter without its headers is shown without them
 	n, _ := strconv.Atoi(m[bus.DeadAttempts])
 	return bus.DeadLetter{
 		Position: row.Pos, At: row.At, ID: row.ID, Tenant: row.Tenant, Key: row.Key, Payload: row.Payload,
@@ -108,7 +108,7 @@ func (b *Bus) RequeueTx(tx *store.Tx, tenant hub.TenantID, position int64) error
 		return hub.E(hub.NotFound, "there is no such dead letter; it may have been put back already")
 	}
 	m := message.Metadata{}
-	if err := decodeHeaders(row.Headers, m); err != nil {
+	if err := bus.DecodeHeaders(row.Headers, m); err != nil {
 		return err
 	}
 	t := b.topic(m[bus.DeadTopic])
@@ -118,7 +118,7 @@ func (b *Bus) RequeueTx(tx *store.Tx, tenant hub.TenantID, position int64) error
 	for _, name := range []string{bus.DeadReason, bus.DeadStage, bus.DeadAttempts, bus.DeadTopic, bus.DeadPosition} {
 		delete(m, name)
 	}
-	row.Headers, row.At = encodeHeaders(m), hub.Micros(time.Now())
+	row.Headers, row.At = bus.EncodeHeaders(m), hub.Micros(time.Now())
 	t.append(tx, []store.MessageRow{*row})
 	_, err = tx.DeleteMessage(position)
 	return err

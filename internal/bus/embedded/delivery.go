@@ -43,7 +43,7 @@ func newDelivery(ctx context.Context, it *item) (*delivery, error) {
 	if it.attempts > 0 {
 		m.Metadata[bus.MetaAttempt] = strconv.Itoa(it.attempts + 1)
 	}
-	if err := decodeHeaders(row.Headers, m.Metadata); err != nil {
+	if err := bus.DecodeHeaders(row.Headers, m.Metadata); err != nil {
 		return nil, fmt.Errorf("read the headers of message %d: %w", row.Pos, err)
 	}
 	d := &delivery{Context: ctx, item: it, msg: m}

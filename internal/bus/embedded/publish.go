@@ -33,7 +33,7 @@ func (t *topic) publish(tx *store.Tx, msgs []*message.Message) {
 	for i, m := range msgs {
 		rows[i] = store.MessageRow{
 			Tenant: m.Metadata[bus.MetaTenant], ID: m.UUID, Key: m.Metadata[bus.MetaKey], At: at,
-			Headers: encodeHeaders(m.Metadata), Payload: m.Payload,
+			Headers: bus.EncodeHeaders(m.Metadata), Payload: m.Payload,
 		}
 	}
 	t.append(tx, rows)

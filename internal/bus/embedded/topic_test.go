@@ -3,6 +3,7 @@ package embedded
 import (
 	"testing"
 
+	"github.com/tocsin/tocsin/internal/bus"
 	"github.com/tocsin/tocsin/internal/store"
 )
 
@@ -56,15 +57,15 @@ func TestPartitionKnowsWhatItDoesNotKnow(t *testing.T) {
 
 func TestHeadersComeBack(t *testing.T) {
 	in := map[string]string{"z": "\"quoted\"\n", "a": "é", "tenant": "own column", "key": "own column", "position": "set by the bus"}
-	text := encodeHeaders(in)
+	text := bus.EncodeHeaders(in)
 	if want := `{"a":"é","z":"\"quoted\"\n"}`; text != want {
 		t.Errorf("the headers are stored as %s, want %s", text, want)
 	}
 	out := map[string]string{"tenant": "t"}
-	if err := decodeHeaders(text, out); err != nil || len(out) != 3 || out["z"] != in["z"] || out["a"] != in["a"] {
+	if err := bus.DecodeHeaders(text, out); err != nil || len(out) != 3 || out["z"] != in["z"] || out["a"] != in["a"] {
 		t.Errorf("they come back as %v, error %v", out, err)
 	}
-	if text := encodeHeaders(map[string]string{"key": "k"}); text != "" {
+	if text := bus.EncodeHeaders(map[string]string{"key": "k"}); text != "" {
 		t.Errorf("no headers are stored as %q", text)
 	}
 }

@@ -1,4 +1,4 @@
-package embedded
+package bus
 
 import (
 	"slices"
@@ -6,22 +6,21 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/tocsin/tocsin/internal/bus"
 )
 
 // ownColumn reports whether a header is not stored among the others: it has its
 // own column, or the bus sets it when it hands the message out.
 func ownColumn(name string) bool {
 	switch name {
-	case bus.MetaTenant, bus.MetaKey, bus.MetaPosition, bus.MetaAttempt:
+	case MetaTenant, MetaKey, MetaPosition, MetaAttempt:
 		return true
 	}
 	return false
 }
 
-// encodeHeaders gives the headers that have no column as a JSON object with its
+// EncodeHeaders gives the headers that have no column as a JSON object with its
 // names in order; "" if there are none, as for most messages.
-func encodeHeaders(m message.Metadata) string {
+func EncodeHeaders(m message.Metadata) string {
 	var names []string
 	for name := range m {
 		if !ownColumn(name) {
@@ -45,8 +44,8 @@ func encodeHeaders(m message.Metadata) string {
 	return string(append(text, '}'))
 }
 
-// decodeHeaders adds the stored headers to m.
-func decodeHeaders(text string, m message.Metadata) error {
+// DecodeHeaders adds the stored headers to m.
+func DecodeHeaders(text string, m message.Metadata) error {
 	if text == "" {
 		return nil
 	}
