@@ -153,7 +153,7 @@ func (tx *Tx) post(tenant hub.TenantID, entries []hub.AuditEntry, sealed []hub.S
 	}
 	for p, r := range ranges {
 		err := tx.send("INSERT INTO audit_postings (tenant, field, value, first, last) VALUES ($1, $2, $3, $4, $5)",
-			string(tenant), p.field, p.value, r[0], r[1])
+			string(tenant), p.field, keyText(p.value), r[0], r[1])
 		if err != nil {
 			return err
 		}
@@ -184,20 +184,27 @@ const headQuery = "SELECT tenant, log, size, last, time, frontier, note FROM aud
 
 func (r *Reader) heads(query string, args []any, yield func(hub.AuditHead)) error {
 	return r.q.Query(query, args, func(v []any) error {
-		h := hub.AuditHead{Tenant: hub.TenantID(v[0].(string)), Log: v[1].(string), Size: v[2].(int64), Time: v[4].(int64), Note: bytesOf(v[6])}
-		if copy(h.Last[:], bytesOf(v[3])) != len(h.Last) {
-			return errors.New("the head of the audit log is damaged")
+		h, err := headRow(v)
+		if err == nil {
+			yield(h)
 		}
-		frontier := bytesOf(v[5])
-		if len(frontier)%32 != 0 {
-			return fmt.Errorf("the frontier of the audit log has %d bytes", len(frontier))
-		}
-		for ; len(frontier) > 0; frontier = frontier[32:] {
-			h.Frontier = append(h.Frontier, [32]byte(frontier))
-		}
-		yield(h)
-		return nil
+		return err
 	})
+}
+
+func headRow(v []any) (hub.AuditHead, error) {
+	h := hub.AuditHead{Tenant: hub.TenantID(v[0].(string)), Log: v[1].(string), Size: v[2].(int64), Time: v[4].(int64), Note: bytesOf(v[6])}
+	if copy(h.Last[:], bytesOf(v[3])) != len(h.Last) {
+		return h, errors.New("the head of the audit log is damaged")
+	}
+	frontier := bytesOf(v[5])
+	if len(frontier)%32 != 0 {
+		return h, fmt.Errorf("the frontier of the audit log has %d bytes", len(frontier))
+	}
+	for ; len(frontier) > 0; frontier = frontier[32:] {
+		h.Frontier = append(h.Frontier, [32]byte(frontier))
+	}
+	return h, nil
 }
 
 // AuditHead gives the end of a tenant's audit log; its Size is 0 if there is
@@ -270,7 +277,7 @@ func (r *Reader) AuditEntriesBefore(tenant hub.TenantID, end int64, yield func(h
 func (r *Reader) AuditRanges(tenant hub.TenantID, field, value string, end int64, limit int) ([][2]int64, error) {
 	var all [][2]int64
 	err := r.q.Query("SELECT first, last FROM audit_postings WHERE tenant = $1 AND field = $2 AND value = $3 AND first < $4 ORDER BY first DESC LIMIT $5",
-		[]any{string(tenant), field, value, end, int64(limit)}, func(v []any) error {
+		[]any{string(tenant), field, keyText(value), end, int64(limit)}, func(v []any) error {
 			all = append(all, [2]int64{v[0].(int64), v[1].(int64)})
 			return nil
 		})

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -96,6 +98,17 @@ func decode(b []byte, v any) error {
 		return fmt.Errorf("read stored %T: %w", v, err)
 	}
 	return nil
+}
+
+// keyText gives a text as it stands in a key. Engines limit the size of keys, so
+// that the end of a long one is its sum.
+func keyText(text string) string {
+	const longest = 256
+	if len(text) <= longest {
+		return text
+	}
+	sum := sha256.Sum256([]byte(text))
+	return text[:longest-2*len(sum)] + hex.EncodeToString(sum[:])
 }
 
 func bytesOf(v any) []byte {

@@ -99,7 +99,7 @@ func (r *Reader) PlaybookVersion(tenant hub.TenantID, name, version string) ([]b
 func (r *Reader) PlaybookStarts(tenant hub.TenantID, name, key string, since time.Time) ([]time.Time, error) {
 	var all []time.Time
 	err := r.q.Query("SELECT at FROM playbook_starts WHERE tenant = $1 AND playbook = $2 AND key = $3 AND at >= $4",
-		[]any{string(tenant), name, key, hub.Micros(since)}, func(v []any) error {
+		[]any{string(tenant), name, keyText(key), hub.Micros(since)}, func(v []any) error {
 			all = append(all, hub.FromMicros(v[0].(int64)))
 			return nil
 		})
@@ -110,11 +110,11 @@ func (r *Reader) PlaybookStarts(tenant hub.TenantID, name, key string, since tim
 // starts with the same key that no limit looks back to.
 func (tx *Tx) AddPlaybookStart(tenant hub.TenantID, name, key string, at time.Time) error {
 	err := tx.send("DELETE FROM playbook_starts WHERE tenant = $1 AND playbook = $2 AND key = $3 AND at < $4",
-		string(tenant), name, key, hub.Micros(at.Add(-startsKept)))
+		string(tenant), name, keyText(key), hub.Micros(at.Add(-startsKept)))
 	if err != nil {
 		return err
 	}
-	return tx.send("INSERT INTO playbook_starts (tenant, playbook, key, at) VALUES ($1, $2, $3, $4)", string(tenant), name, key, hub.Micros(at))
+	return tx.send("INSERT INTO playbook_starts (tenant, playbook, key, at) VALUES ($1, $2, $3, $4)", string(tenant), name, keyText(key), hub.Micros(at))
 }
 
 // startsKept is longer than any cooldown that a playbook may have.

@@ -274,8 +274,8 @@ func (tx *Tx) backTo(m mark) {
 	}
 }
 
-// remember makes the memory hold: it reads the counters and forgets the audit
-// heads unless both are known to be as they were left. Numbers of logs never
+// remember makes the memory hold: unless it is as this store left it, it reads
+// the counters and, of the audit heads, those it knew. Numbers of logs never
 // change once they are committed.
 func (s *Store) remember(tx *Tx) error {
 	m := &s.memory
@@ -288,13 +288,35 @@ func (s *Store) remember(tx *Tx) error {
 		*m = memory{counters: map[string]int64{}, heads: map[hub.TenantID]hub.AuditHead{}, logs: map[hub.TenantID]int64{}, notes: map[hub.TenantID]int64{}}
 	}
 	m.loaded = false
+	text, args := m.question()
 	clear(m.heads)
-	err := tx.Query("SELECT name, value FROM counters", nil, func(v []any) error {
-		m.counters[v[0].(string)] = v[1].(int64)
-		return nil
+	err := tx.Query(text, args, func(v []any) error {
+		if v[1] == nil {
+			m.counters[v[0].(string)] = v[2].(int64)
+			return nil
+		}
+		head, err := headRow(v)
+		m.heads[head.Tenant] = head
+		return err
 	})
 	m.loaded = err == nil
 	return err
+}
+
+// question asks for all that the memory may have wrong, in one query, because the
+// way to the database may be long and others wait.
+func (m *memory) question() (text string, args []any) {
+	const counters = "SELECT name, NULL AS log, value, NULL AS last, 0 AS time, NULL AS frontier, NULL AS note FROM counters"
+	for tenant := range m.heads {
+		if args = append(args, string(tenant)); len(args) == inSizes[0] {
+			break // the others are read when they are asked for
+		}
+	}
+	if len(args) == 0 {
+		return counters, nil
+	}
+	size := inSize(len(args))
+	return counters + " UNION ALL " + expandIn(headQuery+" WHERE tenant IN (?)", 1, size), padded(nil, args, size)
 }
 
 // counter moves a counter on by n and returns its new value. Counters never go

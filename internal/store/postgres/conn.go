@@ -34,6 +34,7 @@ const (
 type conn struct {
 	pg      *pgconn.PgConn
 	patient time.Duration // how long an answer may take
+	until   time.Time     // when whoever uses it has no more time; zero if that is never
 	stmts   map[string]*statement
 	named   int   // statements prepared so far
 	dead    error // what ended the session
@@ -177,7 +178,11 @@ func (c *conn) flush() error {
 	if err != nil {
 		return c.broke(err)
 	}
-	_ = c.pg.Conn().SetDeadline(time.Now().Add(c.patient))
+	late := time.Now().Add(c.patient)
+	if !c.until.IsZero() && c.until.Before(late) {
+		late = c.until
+	}
+	_ = c.pg.Conn().SetDeadline(late)
 	_, err = c.pg.Conn().Write(out)
 	if c.out = out[:0]; cap(out) > keepBuffer {
 		c.out = nil
@@ -186,9 +191,23 @@ func (c *conn) flush() error {
 		c.scratch = make([]byte, 0, 1024)
 	}
 	if err != nil {
-		return c.broke(err)
+		return c.broke(c.lastWords(err))
 	}
 	return nil
+}
+
+// lastWords gives what the server said before it hung up, if it said something.
+func (c *conn) lastWords(err error) error {
+	_ = c.pg.Conn().SetDeadline(time.Now().Add(farewell))
+	for {
+		msg, broken := c.pg.Frontend().Receive()
+		if broken != nil {
+			return err
+		}
+		if m, refused := msg.(*pgproto3.ErrorResponse); refused {
+			return pgconn.ErrorResponseToPgError(m)
+		}
+	}
 }
 
 // receive reads the answers to all that is queued. The first error counts.

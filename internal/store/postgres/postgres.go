@@ -40,7 +40,7 @@ const (
 	// writeTime bounds a statement of a write transaction, during which the other
 	// hubs wait, and readTime one of a snapshot.
 	writeTime = 4 * time.Second
-	readTime  = 30 * time.Second
+	readTime  = 10 * time.Second
 	// readIdle is how long a snapshot may be held without a query: it keeps
 	// PostgreSQL from clearing away old rows. An export may be read slowly.
 	readIdle = 5 * time.Minute
@@ -108,7 +108,7 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 
 func configure(url string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(url)
-	if err != nil {
+	if err != nil { // it names no password
 		return nil, fmt.Errorf("read the database's URL: %w", err)
 	}
 	if config.ConnectTimeout == 0 {

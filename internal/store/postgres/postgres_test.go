@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"sync/atomic"
@@ -33,14 +34,16 @@ func schemas(dsn string) func(testing.TB) string {
 // ask runs statements as a stranger would, and gives the rows of the last as text.
 func ask(t testing.TB, dsn string, queries ...string) (rows []string) {
 	t.Helper()
-	c, err := pgx.Connect(t.Context(), dsn)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // clean-ups ask too
+	defer cancel()
+	c, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close(t.Context())
+	defer c.Close(ctx)
 	for _, q := range queries {
 		rows = nil
-		res, err := c.Query(t.Context(), q, pgx.QueryExecModeSimpleProtocol)
+		res, err := c.Query(ctx, q, pgx.QueryExecModeSimpleProtocol)
 		if err != nil {
 			t.Fatal(err)
 		}

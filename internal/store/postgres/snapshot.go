@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/tocsin/tocsin/internal/store/driver"
 )
@@ -16,6 +17,7 @@ type snapshot struct {
 	c     *conn
 	fresh bool // just connected
 	begun bool
+	until time.Time // when the caller's time is over
 }
 
 var _ driver.Snapshot = (*snapshot)(nil)
@@ -32,13 +34,13 @@ func (e *Engine) Snapshot(ctx context.Context) (driver.Snapshot, error) {
 	if !open {
 		return nil, errClosed
 	}
-	if s.c != nil && s.c.dead == nil {
-		return s, nil
+	if s.c == nil || s.c.dead != nil {
+		if err := s.connect(ctx); err != nil {
+			e.readers <- nil
+			return nil, err
+		}
 	}
-	if err := s.connect(ctx); err != nil {
-		e.readers <- nil
-		return nil, err
-	}
+	s.until, _ = ctx.Deadline()
 	return s, nil
 }
 
@@ -56,7 +58,9 @@ func (s *snapshot) Query(query string, args []any, row func([]any) error) error 
 	}
 	a, err := s.begin(query, args)
 	if err != nil && s.c.dead != nil && !s.fresh { // the server was started anew since the last time
-		if err := s.connect(context.Background()); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), connectTime)
+		defer cancel()
+		if err := s.connect(ctx); err != nil {
 			return err
 		}
 		a, err = s.begin(query, args)
@@ -69,7 +73,7 @@ func (s *snapshot) Query(query string, args []any, row func([]any) error) error 
 
 // begin begins the transaction with its first query.
 func (s *snapshot) begin(query string, args []any) (answer, error) {
-	s.begun = true
+	s.begun, s.c.until = true, s.until
 	if err := s.c.send("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil); err != nil {
 		return answer{}, err
 	}
@@ -80,6 +84,7 @@ func (s *snapshot) begin(query string, args []any) (answer, error) {
 func (s *snapshot) Close() {
 	if s.begun && s.c.dead == nil {
 		s.c.drop()
+		s.c.until = time.Time{}
 		if _, err := s.c.do("ROLLBACK", nil); err != nil && s.c.dead == nil {
 			_ = s.c.broke(err)
 		}

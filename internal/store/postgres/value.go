@@ -62,6 +62,11 @@ func (c *conn) encodeInt(oid uint32, v int64) error {
 	switch oid {
 	case pgtype.Int8OID:
 		c.scratch = binary.BigEndian.AppendUint64(c.scratch, uint64(v))
+	case pgtype.Int4OID:
+		if v != int64(int32(v)) {
+			return fmt.Errorf("%d is too large for an integer of four bytes", v)
+		}
+		c.scratch = binary.BigEndian.AppendUint32(c.scratch, uint32(v))
 	case pgtype.Float8OID:
 		c.scratch = binary.BigEndian.AppendUint64(c.scratch, math.Float64bits(float64(v)))
 	default:
