@@ -32,6 +32,7 @@ func own(raw jsontext.Value) ([]hub.Finding, error) {
 	if f.SourceID == "" && f.DedupKey == "" {
 		f.SourceID = inbound.Key(f.Type, f.AssetID, f.Title)
 	}
+	f.Title = inbound.Said(f.Title, f.Type+" on "+f.AssetID)
 	return []hub.Finding{*f}, nil
 }
 
@@ -48,7 +49,7 @@ func ReadFields(raw jsontext.Value) Fields {
 	}
 	fields := make(Fields, len(members))
 	for _, name := range slices.Sorted(maps.Keys(members)) { // in order, for names that differ in case only
-		if small := strings.ToLower(name); members[name] != "" && fields[small] == "" {
+		if small := strings.ToLower(name); strings.TrimSpace(string(members[name])) != "" && fields[small] == "" {
 			fields[small] = members[name]
 		}
 	}
@@ -73,7 +74,7 @@ func (f Fields) Finding(source, text string, m *Message) hub.Finding {
 	to, from := f.First("dest", "dest_ip", "dest_host", "dst", "dst_ip", "destination_ip"), f.First("src", "src_ip", "src_host", "source_ip", "srcip")
 	cve := f.First("cve", "cve_id")
 	out := hub.Finding{
-		Title: inbound.First(title, message, text, "Event of "+source), Description: inbound.First(message, text),
+		Title: inbound.Said(title, message, text, "Event of "+source), Description: inbound.Said(message, text),
 		Severity: f.severity(), Status: f.status(), ObservedAt: f.time(), Raw: m.Raw,
 		AssetID: inbound.First(f.First("asset_id", "asset"), inbound.Ours(to, from), f.First("dvc", "host", "hostname", "computer", "device", "instance_id", "resource_id", "resource"), m.Host, "unknown"),
 		Labels:  map[string]string{"sender": m.Host, "action": f.First("action"), "category": f.First("category"), "mitre_technique_id": f.First("mitre_technique_id")},

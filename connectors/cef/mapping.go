@@ -26,7 +26,7 @@ func (e *Event) Finding(env *Envelope) hub.Finding {
 	ends := e.ends()
 	f := hub.Finding{
 		SourceID: e.identity(ends, env), Status: hub.FindingOpen, Severity: e.severity(), Raw: env.Raw,
-		Title:       inbound.First(e.Name, e.first("name", "eventName", "policy"), e.Vendor+" "+e.Product+" "+e.Class),
+		Title:       inbound.Said(e.Name, e.first("name", "eventName", "policy"), e.Vendor+" "+e.Product+" "+e.Class, e.Format+" event"),
 		Description: e.first("msg", "message", "reason"),
 		Labels: map[string]string{
 			"format": strings.ToLower(e.Format), "vendor": e.Vendor, "product": e.Product, "class": e.Class,

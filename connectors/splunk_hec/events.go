@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -183,6 +184,9 @@ func (s *Source) findings(p *piece) ([]hub.Finding, *answer) {
 		return nil, p.bad
 	}
 	m := p.message()
+	if m.JSON == nil && strings.TrimSpace(m.Text) == "" {
+		return nil, &eventBlank
+	}
 	var fit *carried.Fit
 	var err error
 	if !s.rules.None() {

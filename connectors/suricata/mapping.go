@@ -127,7 +127,7 @@ func (e *event) mapAlert(f *hub.Finding) {
 	gid := inbound.First(a.GID, "1")
 	f.SourceID = inbound.Key(string(gid)+":"+string(a.Signature), e.from(), string(e.DestIP), string(e.DestPort))
 	f.Type, f.Severity = a.kind(), a.severity()
-	f.Title = inbound.First(string(a.Name), "Suricata signature "+string(gid)+":"+string(a.Signature))
+	f.Title = inbound.Said(string(a.Name), "Suricata signature "+string(gid)+":"+string(a.Signature))
 	f.Description = e.describe()
 	e.asset(f, a.Target)
 	f.Labels["suricata_action"] = string(a.Action)

@@ -11,7 +11,7 @@ import (
 func (a *alert) findings() []hub.Finding {
 	f := hub.Finding{
 		Status: hub.FindingOpen, Severity: a.severity(), ObservedAt: a.Time.Time, Raw: a.raw,
-		Title:       inbound.First(string(a.Rule.Description), "Wazuh rule "+string(a.Rule.ID)),
+		Title:       inbound.Said(string(a.Rule.Description), "Wazuh rule "+string(a.Rule.ID)),
 		Description: string(a.FullLog),
 		Labels: map[string]string{
 			"wazuh_rule": string(a.Rule.ID), "wazuh_groups": strings.Join(a.Rule.Groups, ","), "wazuh_location": string(a.Location),
@@ -95,7 +95,7 @@ func (a *alert) vulnerability(f *hub.Finding, v *vulnerability) {
 	if strings.EqualFold(string(v.Status), "solved") {
 		f.Status = hub.FindingResolved
 	}
-	f.Title = inbound.First(string(v.Title), string(a.Rule.Description), string(v.CVE)+" in "+string(v.Package.Name))
+	f.Title = inbound.Said(string(v.Title), string(a.Rule.Description), string(v.CVE)+" in "+string(v.Package.Name))
 	f.Description = strings.TrimSpace(string(v.Package.Condition) + "\n" + string(v.Reference))
 	f.Vulnerability = &hub.Vulnerability{CVE: string(v.CVE), CVSS: v.score(), Package: string(v.Package.Name)}
 	f.Payload = inbound.Object(map[string]any{
@@ -119,7 +119,7 @@ func (a *alert) check(f *hub.Finding, s *sca) {
 	c := s.Check
 	f.Type = "compliance"
 	f.SourceID = inbound.Key("sca", a.where(), string(s.PolicyID), string(c.ID))
-	f.Title = inbound.First(string(c.Title), f.Title)
+	f.Title = inbound.Said(string(c.Title), f.Title)
 	f.Description = strings.TrimSpace(string(c.Rationale) + "\n" + string(c.Remediation))
 	if result := strings.ToLower(string(c.Result)); result == "passed" || result == "not applicable" {
 		f.Status = hub.FindingResolved

@@ -64,3 +64,13 @@ func plain(text string) string {
 	}
 	return string(b)
 }
+
+// Said gives the first text that is not blank, without blanks around it.
+func Said(texts ...string) string {
+	for _, t := range texts {
+		if t = strings.TrimSpace(t); t != "" {
+			return t
+		}
+	}
+	return ""
+}
