@@ -29,6 +29,8 @@ var sampleEnv = []string{
 	"PAGERDUTY_ROUTING_KEY=0123456789abcdef0123456789abcdef",
 	"ELASTIC_API_KEY=aWQ6a2V5", "ELASTIC_PASSWORD=geheim",
 	"CYBERVAULT_TOKEN=cv_live_test", "CYBERVAULT_WEBHOOK_SECRET=cv_hook_test",
+	"SOAR_HOOK_SECRET=whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+	"SCANNER_WEBHOOK_SECRET=scanner_test", "ALERTMANAGER_TOKEN=am_test",
 }
 
 // TestSampleIsTheDefault keeps the values in the sample from going stale.

@@ -37,21 +37,39 @@ func Cases(t *testing.T, update bool, read Read) {
 		t.Errorf("there are %d cases, want 5 at least", len(inputs))
 	}
 	for _, path := range inputs {
-		t.Run(filepath.Base(filepath.Dir(path)), func(t *testing.T) {
-			in, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b, err := read(in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, f := range b.Findings {
-				checkFinding(t, f)
-			}
-			compareCase(t, update, filepath.Join(filepath.Dir(path), "want.json"), b)
+		runCase(t, update, path, read, func(t *testing.T, f hub.Finding) {
+			checkFinding(t, f)
+			checkIdentity(t, f)
 		})
 	}
+}
+
+// Folder is one folder of [Cases], for kinds that do not give every finding a
+// source id.
+func Folder(t *testing.T, update bool, folder string, read Read) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(folder, "in.*"))
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("%s has %d inputs, want 1", folder, len(paths))
+	}
+	runCase(t, update, paths[0], read, func(t *testing.T, f hub.Finding) { checkFinding(t, f) })
+}
+
+func runCase(t *testing.T, update bool, path string, read Read, check func(*testing.T, hub.Finding)) {
+	t.Run(filepath.Base(filepath.Dir(path)), func(t *testing.T) {
+		in, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := read(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range b.Findings {
+			check(t, f)
+		}
+		compareCase(t, update, filepath.Join(filepath.Dir(path), "want.json"), b)
+	})
 }
 
 func inputs(t testing.TB) []string {
@@ -85,12 +103,17 @@ func compareCase(t *testing.T, update bool, path string, b connectors.Batch) {
 	}
 }
 
+func checkIdentity(t testing.TB, f hub.Finding) {
+	t.Helper()
+	if f.SourceID == "" && f.DedupKey == "" {
+		t.Errorf("finding %q has no identity", f.Title)
+	}
+}
+
 // checkFinding tells what no mapping may leave open.
 func checkFinding(t testing.TB, f hub.Finding) {
 	t.Helper()
 	switch {
-	case f.SourceID == "" && f.DedupKey == "":
-		t.Errorf("finding %q has no identity", f.Title)
 	case !slices.Contains(hub.FindingTypes[:], f.Type):
 		t.Errorf("finding %s is of type %q", f.SourceID, f.Type)
 	case !f.Severity.Valid():
@@ -128,6 +151,7 @@ func Fuzz(f *testing.F, read Read) {
 		}
 		for _, x := range b.Findings {
 			checkFinding(t, x)
+			checkIdentity(t, x)
 		}
 		again, err := read(in)
 		if diff := cmp.Diff(b, again); err != nil || diff != "" {

@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin/tocsin/connectors/suricata"
 	"github.com/tocsin/tocsin/connectors/trivy"
 	"github.com/tocsin/tocsin/connectors/wazuh"
+	"github.com/tocsin/tocsin/connectors/webhook"
 )
 
 // Kinds gives every kind of connector, by name.
@@ -34,5 +35,6 @@ func Kinds() []connectors.Kind {
 		suricata.Kind(),
 		trivy.Kind(),
 		wazuh.Kind(),
+		webhook.Kind(),
 	}
 }

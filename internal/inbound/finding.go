@@ -195,3 +195,16 @@ func empty(v any) bool {
 	}
 	return false
 }
+
+// Check says why raw cannot be taken as an item at all: it is nested too deep,
+// names a member twice or holds what is no UTF-8. The error is a sentence for
+// the sender.
+func Check(raw jsontext.Value) error {
+	if deep(raw) {
+		return errDeep
+	}
+	if !raw.IsValid() {
+		return errors.New("it is no valid JSON: a name is there twice, or a text is no UTF-8")
+	}
+	return nil
+}

@@ -176,6 +176,10 @@ func (s *Stream) explain(err error) error {
 	if err == nil || err == io.EOF { //nolint:errorlint // the decoder gives it bare
 		return err
 	}
+	var told *Fault
+	if errors.As(err, &told) {
+		return err
+	}
 	at := s.dec.InputOffset()
 	var syntactic *jsontext.SyntacticError
 	switch {

@@ -46,7 +46,8 @@ func count(n int, what string) string {
 
 // Check reads the configuration at path, with the environment that the hub
 // would see, and all that it refers to: secrets, endpoints' expressions,
-// connectors' own settings, playbooks, and the endpoints that playbooks name.
+// connectors' own settings with the examples that stand beside them, playbooks,
+// and the endpoints that playbooks name.
 // It makes no connection. The error is for a file that cannot be read at all.
 func Check(path string, environ []string) (*CheckReport, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -93,7 +94,8 @@ func (c *checker) endpoints() {
 }
 
 // connectors opens each connector by itself, so that what one says has its
-// place, and gathers the actions that they offer.
+// place, runs the examples beside its settings, and gathers the actions that
+// they offer.
 func (c *checker) connectors() {
 	var good []connectors.Entry
 	for i, entry := range entriesOf(c.cfg) {
@@ -104,6 +106,7 @@ func (c *checker) connectors() {
 			c.broken = append(c.broken, entry.Name, entry.Kind)
 			continue
 		}
+		c.add(fmt.Sprintf("connectors[%d]", i), fleet.Check(context.Background()))
 		c.add(fmt.Sprintf("connectors[%d]", i), fleet.Close())
 		good = append(good, entry)
 	}
