@@ -51,6 +51,7 @@ var layers = []layer{
 	{from: "internal/store", why: "knows rows, no rules", may: []string{"hub", "internal/store/…"}, tools: true},
 	{from: "internal/bus", why: "knows messages, no rules", may: []string{"hub", "internal/bus"}, tools: true},
 	{from: "internal/bus/embedded", why: "its messages are tables of the store, so that publishing is part of a transaction", may: []string{"hub", "internal/bus", "internal/store"}, tools: true},
+	{from: "internal/bus/outbox", why: "its messages are a table of the store, in the transaction of what they tell of", may: []string{"hub", "internal/bus", "internal/store"}, tools: true},
 	{from: "connectors", why: "a source knows neither its neighbours nor bus nor store", may: []string{"hub", "connectors"}, tools: true},
 	{from: "connectors/carried", why: "what general transports carry inside is mapped as its own source maps it", may: []string{"hub", "connectors", "connectors/cef", "connectors/suricata", "connectors/wazuh"}, tools: true},
 	{from: "connectors/splunk_hec", why: "a general transport", may: []string{"hub", "connectors", "connectors/carried"}, tools: true},

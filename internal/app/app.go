@@ -27,12 +27,10 @@ import (
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/api"
 	"github.com/tocsin/tocsin/internal/bus"
-	"github.com/tocsin/tocsin/internal/bus/embedded"
-	"github.com/tocsin/tocsin/internal/durable"
+	"github.com/tocsin/tocsin/internal/bus/outbox"
 	"github.com/tocsin/tocsin/internal/ops"
 	"github.com/tocsin/tocsin/internal/safehttp"
 	"github.com/tocsin/tocsin/internal/store"
-	"github.com/tocsin/tocsin/internal/store/sqlite"
 	"github.com/tocsin/tocsin/pipelines"
 	"github.com/tocsin/tocsin/pipelines/dedup"
 	"github.com/tocsin/tocsin/pipelines/playbook"
@@ -41,11 +39,6 @@ import (
 	"github.com/tocsin/tocsin/relay/slack"
 	"github.com/tocsin/tocsin/relay/webhook"
 )
-
-// linger is how long a transaction waits for company. Each one writes the last
-// page of every table again: at a few hundred findings a second, one transaction
-// each would write ten times as much and make the disk the bottleneck.
-const linger = 4 * time.Millisecond
 
 // Options of an App.
 type Options struct {
@@ -66,7 +59,9 @@ type App struct {
 	reg  *prometheus.Registry
 
 	st       *store.Store
-	bus      *embedded.Bus
+	bus      hubBus
+	outbox   *outbox.Outbox // nil without Kafka
+	forward  func(ctx context.Context)
 	key      *audit.Key
 	keeper   *keeper
 	cluster  *cluster
@@ -126,50 +121,8 @@ func New(ctx context.Context, opts Options) (*App, error) {
 	return a, nil
 }
 
-func (a *App) openStore(ctx context.Context) error {
-	if err := durable.MkdirAll(a.cfg.Store.Dir, 0o700); err != nil {
-		return err
-	}
-	key, err := audit.LoadOrCreateKey(a.cfg.KeyFile())
-	if err != nil {
-		return err
-	}
-	a.key = key
-	engine, err := sqlite.Open(ctx, sqlite.Options{Path: a.cfg.Store.File(), CacheBytes: int64(a.cfg.Store.CacheSize), Log: a.log})
-	if err != nil {
-		return err
-	}
-	if a.st, err = store.Open(ctx, engine, store.Options{Sealer: audit.NewSealer(key, "", nil), Log: a.log, Linger: linger}); err != nil {
-		return err
-	}
-	a.onStop("store", func(context.Context) error { return a.st.Close() })
-	registerStore(a.reg, a.st)
-	registerBuild(a.reg, a.opts.Version, a.cfg.Server.Node)
-	a.cluster = newCluster(a.st, nodeName(a.cfg.Server.Node), a.cfg.Store.Postgres(), a.log, func(string) {
-		a.queue.Stored() // what the dead node was sending is due
-		a.pipeline.Wake()
-	})
-	registerCluster(a.reg, a.cluster)
-	a.keeper = &keeper{
-		path: a.cfg.CheckpointFile(), st: a.st, key: key, log: a.log,
-		every: a.cfg.Audit.CheckpointInterval, entries: int64(a.cfg.Audit.CheckpointEntries),
-	}
-	return a.keeper.compare(ctx)
-}
-
-func (a *App) openBus(ctx context.Context) (err error) {
-	topics := embedded.DefaultTopics()
-	topics[bus.TopicFindings] = embedded.Topic{Partitions: a.cfg.Bus.Partitions, MaxBacklog: int64(a.cfg.Bus.MaxBacklog), Retain: a.cfg.Bus.FindingsRetention}
-	topics[bus.TopicEvents] = embedded.Topic{Partitions: a.cfg.Bus.Partitions, Retain: a.cfg.Bus.EventsRetention}
-	a.bus, err = embedded.New(ctx, a.st, embedded.Options{Topics: topics, Log: a.log, Registry: a.reg})
-	if err == nil {
-		a.onStop("bus", func(context.Context) error { return a.bus.Close() })
-	}
-	return err
-}
-
 func (a *App) openConnectors(ctx context.Context) error {
-	a.findings = &findings{st: a.st, bus: a.bus, waiters: newWaiters()}
+	a.findings = &findings{st: a.st, bus: a.bus, waiters: newWaiters(), shared: !a.cluster.alone()}
 	a.client = safehttp.New(safehttp.Options{Allow: a.cfg.Relay.AllowNetworks, Timeout: a.cfg.Relay.Timeout, UserAgent: a.cfg.Relay.UserAgent + "/" + a.opts.Version})
 	entries := make([]connectors.Entry, len(a.cfg.Connectors))
 	for i, c := range a.cfg.Connectors {
@@ -227,7 +180,7 @@ func (a *App) openPipeline(ctx context.Context) error {
 	}
 	a.queue = newQueue(a.st, a.rules, a.cluster.owner, deliveryLease, a.log)
 	a.pipeline = pipelines.New(pipelines.Options{
-		Store: pipelineStore{a.st, a.bus}, Source: a.cfg.Server.BaseURL(), PublishEvents: len(a.elastic) > 0,
+		Store: pipelineStore{a.st, a.bus}, Source: a.cfg.Server.BaseURL(), PublishEvents: len(a.elastic) > 0 || !a.cluster.alone(),
 		Relay: a.queue, Triaged: a.findings.waiters.tell, Log: a.log, Registry: a.reg,
 	}, rules)
 	a.rules.pipeline, a.findings.pipeline = a.pipeline, a.pipeline
@@ -283,7 +236,7 @@ func (a *App) openAPI(context.Context) error {
 		send: a.targets[hub.KindWebhook].Send,
 	}
 	h := &health{st: a.st, region: "local", lag: func() int64 { n, _ := a.bus.Lag(bus.TopicFindings, triageGroup); return n }}
-	h.checks = map[string]func() error{"bus": func() error { _, err := a.bus.Lag(bus.TopicFindings, triageGroup); return err }}
+	h.checks = map[string]func() error{"bus": a.bus.Check}
 	a.server = api.New(api.Deps{
 		Access: a.keys, Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
 		Deliveries: &deliveries{st: a.st, wake: a.queue.Stored},
@@ -303,6 +256,10 @@ const triageGroup = "triage"
 func (a *App) Start(ctx context.Context) (err error) {
 	a.spawn("checkpoints", a.keeper.run) // first, so that it sees the end of all others
 	a.spawn("leases", a.cluster.run)
+	if a.outbox != nil {
+		a.spawn("outbox", a.forward)
+		a.spawn("backlog", a.outbox.Look)
+	}
 	a.spawn("changes elsewhere", func(ctx context.Context) { a.cluster.watch(ctx, a.changed) })
 	if err := a.startRouter(); err != nil {
 		return err
@@ -355,11 +312,11 @@ func (a *App) startRouter() error {
 		return err
 	}
 	a.triage = bus.NewBatcher(bus.BatcherOptions{MaxSize: triageBatch}, a.pipeline.Triage)
-	sub := a.bus.Subscriber(embedded.Group{Name: triageGroup, Window: max(a.cfg.Bus.Window, 2*triageBatch), Coalesce: true})
+	sub := a.bus.Subscriber(triageGroup, max(a.cfg.Bus.Window, 2*triageBatch))
 	handle := func(b *bus.Batcher) message.NoPublishHandlerFunc { return b.Handle }
 	router.AddConsumerHandler("triage", bus.TopicFindings, sub, handle(a.triage)).AddMiddleware(bus.Report)
 	for _, s := range a.elastic {
-		sub := a.bus.Subscriber(embedded.Group{Name: s.group, Window: elasticWindow, Coalesce: true})
+		sub := a.bus.Subscriber(s.group, elasticWindow)
 		router.AddConsumerHandler(s.group, bus.TopicEvents, sub, handle(s.batcher)).AddMiddleware(bus.Report)
 	}
 	ended := make(chan error, 1)

@@ -13,7 +13,6 @@ import (
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/api"
 	"github.com/tocsin/tocsin/internal/bus"
-	"github.com/tocsin/tocsin/internal/bus/embedded"
 	"github.com/tocsin/tocsin/internal/ident"
 	"github.com/tocsin/tocsin/internal/page"
 	"github.com/tocsin/tocsin/internal/store"
@@ -24,7 +23,8 @@ import (
 // findings takes findings in and shows them.
 type findings struct {
 	st       *store.Store
-	bus      *embedded.Bus
+	bus      hubBus
+	shared   bool // other nodes triage too
 	pipeline *pipelines.Pipeline
 	waiters  *waiters
 	ingest   func(ctx context.Context, source string, r api.IngestRequest) (api.IngestResult, error)
@@ -155,8 +155,14 @@ func (f *findings) Wait(ctx context.Context, t hub.TenantID, id hub.FindingID) (
 	if triage, there := found[id]; err != nil || there {
 		return triage, err
 	}
+	var elsewhere <-chan hub.Triage
+	if f.shared {
+		elsewhere = triagedElsewhere(ctx, f.st, t, id)
+	}
 	select {
 	case triage := <-done:
+		return triage, nil
+	case triage := <-elsewhere:
 		return triage, nil
 	case <-ctx.Done():
 		return hub.Triage{}, hub.Wrap(hub.Transient, ctx.Err(), "the finding is accepted but not triaged yet; ask for it later by its id")

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/tocsin/tocsin/internal/bus/embedded"
 	"github.com/tocsin/tocsin/internal/store"
 	"github.com/tocsin/tocsin/pipelines"
 )
@@ -13,7 +12,7 @@ import (
 // transaction.
 type pipelineStore struct {
 	st  *store.Store
-	bus *embedded.Bus
+	bus hubBus
 }
 
 // Do runs fn in a transaction.
@@ -23,7 +22,7 @@ func (s pipelineStore) Do(ctx context.Context, fn func(pipelines.Tx) error) erro
 
 type pipelineTx struct {
 	*store.Tx
-	bus *embedded.Bus
+	bus hubBus
 }
 
 // Publish puts messages on the bus in this transaction.
