@@ -181,12 +181,24 @@ func (m *Memory) Missing() int {
 
 func (m *Memory) missing(e memo) bool { return !e.closed && e.sweep != m.sweep && e.due() }
 
+// Unseen counts the open items that this sweep has not seen, but for those that
+// have been missing for long.
+func (m *Memory) Unseen() int {
+	n := 0
+	for _, e := range m.items {
+		if !e.closed && e.sweep != m.sweep && e.missed < 8 {
+			n++
+		}
+	}
+	return n
+}
+
 // Oldest is when the oldest open item that is to be seen in this sweep was
 // created, at or before horizon, for sources that list from a time on.
 func (m *Memory) Oldest() time.Time {
 	oldest := m.horizon
 	for _, e := range m.items {
-		if m.missing(e) && e.created.Before(oldest) {
+		if m.missing(e) && !e.created.IsZero() && e.created.Before(oldest) {
 			oldest = e.created
 		}
 	}

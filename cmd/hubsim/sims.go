@@ -13,6 +13,7 @@ import (
 	"github.com/tocsin/tocsin/test/sim/receiver"
 	"github.com/tocsin/tocsin/test/sim/slack"
 	"github.com/tocsin/tocsin/test/sim/unkind"
+	"github.com/tocsin/tocsin/test/sim/vigilare"
 )
 
 // A simulator is one far side that can be served.
@@ -35,6 +36,13 @@ func simulators() []simulator {
 		{
 			Name: "cybervault", Doc: "CyberVault Monitoring API v2, with webhooks", Address: "127.0.0.1:9101", Base: "/v2",
 			Use: map[string]string{"token": cybervault.DefaultToken}, start: startCyberVault,
+		},
+		{
+			Name: "vigilare", Doc: "Vigilare REST API", Address: "127.0.0.1:9103",
+			Use: map[string]string{"email": vigilare.DefaultEmail, "password": vigilare.DefaultPassword},
+			start: func(o unkind.Options) (http.Handler, func(context.Context)) {
+				return vigilare.New(vigilare.Options{Options: o}), nil
+			},
 		},
 		{
 			Name: "slack", Doc: "Slack: chat.postMessage, chat.update, auth.test, an incoming webhook", Address: "127.0.0.1:9111", Base: "/api/",

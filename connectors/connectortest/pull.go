@@ -2,6 +2,7 @@ package connectortest
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
@@ -40,14 +41,21 @@ func (b *bench) disturb(r *rand.Rand, round int) {
 	case 0:
 		b.far.Add(1 + r.IntN(20))
 	case 1:
-		b.halt()
-		b.start()
+		b.restart()
 	default:
 		for range 1 + r.IntN(30) {
 			b.far.Change(r)
 			time.Sleep(time.Duration(r.IntN(3)) * time.Second) // while somebody pages
 		}
 	}
+}
+
+// restart takes a moment, because a new process knows nothing of what the far
+// side said about its limits.
+func (b *bench) restart() {
+	b.halt()
+	time.Sleep(5 * time.Second)
+	b.start()
 }
 
 // quiet restarts a connector whose source has not changed: nothing is made.
@@ -180,6 +188,7 @@ func endsAtOnce(t *testing.T, c Case) {
 			case asked <- struct{}{}:
 			default:
 			}
+			_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the caller has left
 			<-r.Context().Done()
 		})
 	})

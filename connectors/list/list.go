@@ -16,6 +16,7 @@ import (
 	splunkhec "github.com/tocsin/tocsin/connectors/splunk_hec"
 	"github.com/tocsin/tocsin/connectors/suricata"
 	"github.com/tocsin/tocsin/connectors/trivy"
+	"github.com/tocsin/tocsin/connectors/vigilare"
 	"github.com/tocsin/tocsin/connectors/wazuh"
 	"github.com/tocsin/tocsin/connectors/webhook"
 )
@@ -34,6 +35,7 @@ func Kinds() []connectors.Kind {
 		splunkhec.Kind(),
 		suricata.Kind(),
 		trivy.Kind(),
+		vigilare.Kind(),
 		wazuh.Kind(),
 		webhook.Kind(),
 	}
