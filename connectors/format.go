@@ -41,6 +41,7 @@ type Part struct {
 	Reject   string        // why it cannot be used; "" if it can
 
 	Start, End int64 // where it stands in the input, in bytes
+	Line       int64 // where it begins, from 1; 0 if that is not known
 }
 
 // maxPush bounds what one request may bring, so that its transaction does not
@@ -134,7 +135,7 @@ func (r *itemReading) Next() (Part, error) {
 
 // MapPiece maps one piece and keeps what comes of it within the hub's limits.
 func MapPiece(piece inbound.Piece, m Mapping) Part {
-	p := Part{Start: piece.Start, End: piece.End}
+	p := Part{Start: piece.Start, End: piece.End, Line: piece.Line}
 	err := piece.Bad
 	if err == nil {
 		p.Findings, err = m(piece)

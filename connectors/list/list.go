@@ -7,6 +7,7 @@ import (
 	"github.com/tocsin/tocsin/connectors"
 	"github.com/tocsin/tocsin/connectors/alertmanager"
 	"github.com/tocsin/tocsin/connectors/cef"
+	"github.com/tocsin/tocsin/connectors/cloudevents"
 	"github.com/tocsin/tocsin/connectors/cybervault"
 	"github.com/tocsin/tocsin/connectors/falco"
 	"github.com/tocsin/tocsin/connectors/guardduty"
@@ -26,6 +27,7 @@ func Kinds() []connectors.Kind {
 	return []connectors.Kind{
 		alertmanager.Kind(),
 		cef.Kind(),
+		cloudevents.Kind(),
 		cybervault.Kind(),
 		falco.Kind(),
 		guardduty.Kind(),

@@ -91,7 +91,8 @@ func (w *walk) one() error {
 }
 
 func (w *walk) log() error {
-	start, known := w.s.Offset(), w.s.Kind() == 0 // a fault tells more than we could
+	known := w.s.Kind() == 0 // a fault tells more than we could
+	start, line := w.s.Offset(), w.s.Line()
 	err := w.s.Members(func(name string) error {
 		if name != "runs" {
 			return w.s.Skip()
@@ -100,7 +101,7 @@ func (w *walk) log() error {
 		return w.s.Elements(w.run)
 	})
 	if err == nil && !known {
-		err = w.emit(connectors.Part{Reject: "it is no SARIF log: it has no runs", Start: start, End: w.s.Offset()})
+		err = w.emit(connectors.Part{Reject: "it is no SARIF log: it has no runs", Start: start, End: w.s.Offset(), Line: line})
 	}
 	return err
 }

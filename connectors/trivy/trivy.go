@@ -69,7 +69,7 @@ func (w *walk) all() error {
 // report reads one report. Its results are set aside if they come before what
 // they belong to.
 func (w *walk) report() error {
-	start := w.s.Offset()
+	start, line := w.s.Offset(), w.s.Line()
 	a := &artifact{}
 	var later *inbound.Stream
 	defer func() { later.Close() }()
@@ -103,7 +103,7 @@ func (w *walk) report() error {
 		err = w.results(later, a)
 	}
 	if err == nil && !known {
-		err = w.emit(connectors.Part{Reject: "it is no report of Trivy: neither ArtifactName nor ClusterName is in it", Start: start, End: w.s.Offset()})
+		err = w.emit(connectors.Part{Reject: "it is no report of Trivy: neither ArtifactName nor ClusterName is in it", Start: start, End: w.s.Offset(), Line: line})
 	}
 	return err
 }

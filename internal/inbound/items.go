@@ -22,6 +22,7 @@ type Shape struct {
 type Piece struct {
 	Raw        jsontext.Value
 	Start, End int64 // in bytes
+	Line       int64 // where it begins, from 1
 	Bad        error // why it is none; then Raw may be nil
 }
 
@@ -39,6 +40,7 @@ type frame struct {
 	kind  byte   // [ for an array, l for a list within an object, { for an object, w for one that is wrapped
 	kept  []byte // of an object: its members so far, to be an item if there is no list
 	start int64
+	line  int64
 	held  bool // a list or wrapped object was in it
 }
 
@@ -66,10 +68,10 @@ func (it *Items) Next() (Piece, error) {
 				return Piece{}, err
 			}
 			if line == nil {
-				return Piece{Start: start, End: it.lines.end, Bad: ErrLong}, nil
+				return Piece{Start: start, End: it.lines.end, Line: it.lines.line, Bad: ErrLong}, nil
 			}
 			it.stream, it.frames = NewStream(bytes.NewReader(line)), nil
-			it.stream.base = start
+			it.stream.base, it.stream.line = start, it.lines.line-1
 		}
 		p, err := it.next()
 		if err == nil {
@@ -79,7 +81,7 @@ func (it *Items) Next() (Piece, error) {
 		start := it.stream.base
 		it.stream = nil
 		if !errors.Is(err, io.EOF) {
-			return Piece{Start: start, End: it.lines.end, Bad: err}, nil
+			return Piece{Start: start, End: it.lines.end, Line: it.lines.line, Bad: err}, nil
 		}
 	}
 }
@@ -118,9 +120,8 @@ func (it *Items) top() *frame {
 }
 
 func (it *Items) push(kind byte) error {
-	start := it.stream.Offset()
 	_, err := it.stream.Token()
-	it.frames = append(it.frames, frame{kind: kind, start: start})
+	it.frames = append(it.frames, frame{kind: kind, start: it.stream.Offset() - 1, line: it.stream.Line()})
 	return err
 }
 
@@ -137,12 +138,12 @@ func (s *Stream) Piece() (Piece, error) {
 	raw, err := s.Value()
 	end := s.Offset()
 	if err == ErrLong { //nolint:errorlint // a Fault that wraps it is another thing
-		return Piece{Bad: err, Start: end, End: end}, nil
+		return Piece{Bad: err, Start: end, End: end, Line: s.Line()}, nil
 	}
 	if err != nil {
 		return Piece{}, err
 	}
-	return Piece{Raw: raw, Start: end - int64(len(raw)), End: end}, nil
+	return Piece{Raw: raw, Start: end - int64(len(raw)), End: end, Line: s.Line() - int64(bytes.Count(raw, newline))}, nil
 }
 
 // member reads one member of the object in, or its end, which gives an item if
@@ -152,7 +153,7 @@ func (it *Items) member(in *frame) (Piece, bool, error) {
 		if _, err := it.stream.Token(); err != nil {
 			return Piece{}, false, err
 		}
-		p := Piece{Raw: append(in.kept, '}'), Start: in.start, End: it.stream.Offset()}
+		p := Piece{Raw: append(in.kept, '}'), Start: in.start, End: it.stream.Offset(), Line: in.line}
 		held := in.held
 		if in.kept == nil {
 			p.Raw = jsontext.Value("{}")
@@ -207,15 +208,17 @@ func looksLikeLines(r *bufio.Reader) bool {
 
 // lines reads lines that are not empty.
 type lines struct {
-	r   *bufio.Reader
-	end int64
-	buf []byte
+	r    *bufio.Reader
+	end  int64
+	line int64 // of the one that was read last
+	buf  []byte
 }
 
 // next gives nil for a line that is too long.
 func (l *lines) next() (line []byte, start int64, err error) {
 	for {
 		start, l.buf = l.end, l.buf[:0]
+		l.line++
 		long := false
 		for {
 			part, err := l.r.ReadSlice('\n')

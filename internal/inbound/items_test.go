@@ -218,3 +218,70 @@ func FuzzItems(f *testing.F) {
 		}
 	})
 }
+
+// TestPlaces wants each item where it stands, also one that was set aside twice.
+func TestPlaces(t *testing.T) {
+	wanted := func(t *testing.T, in string, p Piece) {
+		t.Helper()
+		if p.Start < 0 || p.End > int64(len(in)) || p.Line != 1+int64(strings.Count(in[:max(p.Start, 0)], "\n")) {
+			t.Errorf("item %s from %d to %d, line %d", p.Raw, p.Start, p.End, p.Line)
+			return
+		}
+		got, raw := jsontext.Value(in[p.Start:p.End]).Clone(), p.Raw.Clone()
+		if got.Compact() != nil || raw.Compact() != nil || string(got) != string(raw) {
+			t.Errorf("item %s stands at %q", raw, got)
+		}
+	}
+	for _, in := range []string{
+		"\n[{\"a\":1},\n\n {\"b\":\n2} , 7]\n{\"c\":3}", "{\"x\":1,\n\"findings\":[\n{\"a\":\n1},\n{\"b\":2}]}", "{\"a\":1}\n\n{\"b\":2}\n {\"c\":3}\n",
+	} {
+		items := NewItems(strings.NewReader(in), shape)
+		for {
+			p, err := items.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if items.lines != nil {
+				p.End = p.Start + int64(len(strings.TrimRight(in[p.Start:p.End], "\n"))) // it ends with its line
+			}
+			wanted(t, in, p)
+		}
+	}
+	in := "{\"late\": [\n {\"skip\": 1,\n\"list\" : [ {\"a\":\n1} ,\n\n {\"b\":2}\n] },\n\n{\"list\":[\n7]}],\n\"x\": 1\n}"
+	s, n := NewStream(strings.NewReader(in)), 0
+	var late *Stream
+	err := s.Members(func(name string) (err error) {
+		if name == "late" {
+			late, err = s.Detach()
+			return err
+		}
+		return s.Skip()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = late.Elements(func() error {
+		var inner *Stream
+		if err := late.Members(func(name string) (err error) {
+			if name == "list" {
+				inner, err = late.Detach()
+				return err
+			}
+			return late.Skip()
+		}); err != nil {
+			return err
+		}
+		return inner.Elements(func() error {
+			p, err := inner.Piece()
+			wanted(t, in, p)
+			n++
+			return err
+		})
+	})
+	if err != nil || n != 3 {
+		t.Errorf("%d items, %v", n, err)
+	}
+}

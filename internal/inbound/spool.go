@@ -16,7 +16,7 @@ const spoolMemory = 8 << 20
 // behind it. What is long goes to a temporary file, which Close removes.
 func (s *Stream) Detach() (*Stream, error) {
 	s.Kind() // passes over the separator
-	at := s.Offset()
+	at, line := s.Offset(), s.Line()
 	sp := &spool{}
 	if err := s.copy(sp); err != nil {
 		sp.Close()
@@ -28,8 +28,14 @@ func (s *Stream) Detach() (*Stream, error) {
 		return nil, err
 	}
 	d := NewStream(r)
-	d.base, d.spool = at, sp
+	d.base, d.line, d.spool, d.spans = at, line-1, sp, sp.spans
 	return d, nil
+}
+
+// A span tells where an element of a list that was set aside stands.
+type span struct {
+	at, passed int64 // in the spool: its offset and the lines before it
+	from, line int64 // in the input: its offset and its line
 }
 
 // Close releases what Detach took. It is harmless for other streams.
@@ -40,7 +46,7 @@ func (s *Stream) Close() {
 }
 
 // copy writes the next value to w; of a list, element by element as they stand.
-func (s *Stream) copy(w io.Writer) error {
+func (s *Stream) copy(w *spool) error {
 	if s.Kind() != '[' {
 		v, err := s.value()
 		if err != nil {
@@ -52,6 +58,7 @@ func (s *Stream) copy(w io.Writer) error {
 	sep := []byte("[")
 	err := s.Elements(func() error {
 		v, err := s.value()
+		x := span{from: s.Offset() - int64(len(v)), line: s.Line() - int64(bytes.Count(v, newline))}
 		if err == ErrLong { //nolint:errorlint // a Fault that wraps it is another thing
 			v, err = jsontext.Value(`"longer than 4 MiB"`), nil
 		}
@@ -62,6 +69,8 @@ func (s *Stream) copy(w io.Writer) error {
 			return err
 		}
 		sep = []byte(",")
+		x.at, x.passed = w.written, w.lines
+		w.spans = append(w.spans, x)
 		_, err = w.Write(v)
 		return err
 	})
@@ -78,9 +87,14 @@ func (s *Stream) copy(w io.Writer) error {
 type spool struct {
 	memory bytes.Buffer
 	file   *os.File
+
+	written, lines int64
+	spans          []span
 }
 
 func (p *spool) Write(b []byte) (int, error) {
+	p.written += int64(len(b))
+	p.lines += int64(bytes.Count(b, newline))
 	if p.file == nil && p.memory.Len()+len(b) <= spoolMemory {
 		return p.memory.Write(b)
 	}

@@ -2,6 +2,7 @@ package inbound
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +26,11 @@ type Stream struct {
 	dec   *jsontext.Decoder
 	meter *meter
 	base  int64 // where the text begins in the input
+	line  int64 // and how many lines are before it
 	spool *spool
+
+	spans []span // of a list that was set aside: where its elements stand in the input
+	in    int    // the span that we are in
 }
 
 // NewStream walks through r.
@@ -126,7 +131,35 @@ func (s *Stream) Skip() error {
 }
 
 // Offset is how many bytes of the input are behind us.
-func (s *Stream) Offset() int64 { return s.base + s.dec.InputOffset() }
+func (s *Stream) Offset() int64 {
+	at := s.dec.InputOffset()
+	if x := s.span(at); x != nil {
+		return x.from + at - x.at
+	}
+	return s.base + at
+}
+
+// Line is the line of the input that we are in, from 1.
+func (s *Stream) Line() int64 {
+	passed := s.meter.lines - int64(bytes.Count(s.dec.UnreadBuffer(), newline))
+	if x := s.span(s.dec.InputOffset()); x != nil {
+		return x.line + passed - x.passed
+	}
+	return s.line + passed + 1
+}
+
+var newline = []byte{'\n'}
+
+// span finds the element that an offset is in. Offsets do not go back.
+func (s *Stream) span(at int64) *span {
+	for s.in+1 < len(s.spans) && s.spans[s.in+1].at <= at {
+		s.in++
+	}
+	if s.in >= len(s.spans) || s.spans[s.in].at > at {
+		return nil
+	}
+	return &s.spans[s.in]
+}
 
 // Members calls f for each member of the object that comes next; f reads or
 // skips its value. What is no object is skipped.
@@ -206,8 +239,9 @@ func (f *Fault) Unwrap() error { return f.Err }
 // A meter keeps one huge value from filling the memory: what is read between
 // two refills is bounded.
 type meter struct {
-	r    io.Reader
-	left int64
+	r     io.Reader
+	left  int64
+	lines int64 // ends of lines that were read
 }
 
 // The decoder reads ahead, at most as much as it holds.
@@ -219,6 +253,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	n, err := m.r.Read(p[:min(int64(len(p)), m.left)])
 	m.left -= int64(n)
+	m.lines += int64(bytes.Count(p[:n], newline))
 	return n, err
 }
 
