@@ -157,9 +157,25 @@ func (l *loader) checkRelay(r *Relay) {
 	if len(r.Schedule) > 100 {
 		l.wrong("relay.schedule", "has more than 100 waits; give fewer and longer ones")
 	}
+	if r.ProbeMax < r.ProbeAfter {
+		l.wrong("relay.probe_max", "is less than probe_after; write a longer time")
+	}
+	if fault := proxyFault(r.Proxy.Reveal()); fault != "" {
+		l.wrong("relay.proxy", fault)
+	}
 	if !agentForm.MatchString(r.UserAgent) {
 		l.wrong("relay.user_agent", "must be 1 to 200 printable ASCII characters, such as Tocsin")
 	}
+}
+
+// proxyFault says what is wrong with a proxy's URL, without repeating it: it may
+// hold a password.
+func proxyFault(text string) string {
+	u, err := url.Parse(text)
+	if text == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && (u.Path == "" || u.Path == "/") && u.RawQuery == "" {
+		return ""
+	}
+	return "is not the URL of a proxy; write one such as http://proxy.example.com:3128"
 }
 
 // nameForm is what names of endpoints and connectors look like: they stand in

@@ -156,6 +156,7 @@ func Default() *Config {
 		Dedup: Dedup{ReopenWindow: day},
 		Relay: Relay{
 			Workers: 16, Timeout: 15 * time.Second, Jitter: 0.1, UserAgent: "Tocsin",
+			Breaker: 10, ProbeAfter: 5 * time.Second, ProbeMax: 5 * time.Minute,
 			Schedule: []time.Duration{
 				5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
 				10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,

@@ -15,6 +15,10 @@ type Relay struct {
 	Timeout       time.Duration   `yaml:"timeout" min:"100ms" max:"5m" doc:"How long one attempt may take, answer included."`
 	Schedule      []time.Duration `yaml:"schedule" min:"100ms" max:"7d" doc:"The wait before each further attempt. After the last one the delivery is dead."`
 	Jitter        float64         `yaml:"jitter" min:"0" max:"1" doc:"By what part each wait varies, so that failed deliveries do not come back all at once."`
+	Breaker       int             `yaml:"breaker" min:"0" max:"1000" doc:"After so many failed attempts in a row, or when four fifths of the last fifty failed, the events for an endpoint are held, and one of them is sent now and then until the endpoint takes it. 0 for never."`
+	ProbeAfter    time.Duration   `yaml:"probe_after" min:"100ms" max:"1h" doc:"When a failing endpoint is first tried again; each wait is twice the one before."`
+	ProbeMax      time.Duration   `yaml:"probe_max" min:"100ms" max:"24h" doc:"The longest wait between two such attempts."`
+	Proxy         secret.Secret   `yaml:"proxy" doc:"An HTTP proxy for all requests to far sides, such as http://user:password@proxy.example.com:3128. Proxies in the environment are not used. What is allowed is judged here all the same: the proxy is told addresses, not names."`
 	UserAgent     string          `yaml:"user_agent" doc:"What the hub calls itself in requests."`
 }
 

@@ -28,13 +28,14 @@ const (
 	WebhookTest            EventType = "webhook.test"
 	EndpointDisabled       EventType = "endpoint.disabled"
 	EndpointRecovered      EventType = "endpoint.recovered"
+	DeliveryDeadEvent      EventType = "delivery.dead"
 )
 
 // EventTypes lists every event type.
 var EventTypes = [...]EventType{
 	AlertCreated, AlertUpdated, AlertAcknowledgedEvent, AlertResolvedEvent, AlertReopened, AlertDismissedEvent,
 	IncidentCreated, IncidentUpdated, IncidentResolved, ScanCompleted, ComplianceFailed, ComplianceScoreChanged,
-	AssetVulnerable, ThreatLockdown, WebhookTest, EndpointDisabled, EndpointRecovered,
+	AssetVulnerable, ThreatLockdown, WebhookTest, EndpointDisabled, EndpointRecovered, DeliveryDeadEvent,
 }
 
 // An Event is something that happened, as the outside is told of it: a

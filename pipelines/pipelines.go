@@ -75,10 +75,11 @@ type Tx interface {
 // Relay sends deliveries. Its methods are called inside transactions or right
 // after their commit, and must not wait.
 type Relay interface {
-	// Lease tells whether a new delivery can be handed over in memory beside n
-	// others of its transaction, and the lease to store it under.
-	Lease(n int, now time.Time) (owner string, until time.Time, ok bool)
-	// Handoff gives deliveries that are stored under such a lease.
+	// Admit says how a new delivery to e is stored: it sets state, due time, lease
+	// and key of d. It reports whether d is to be handed over in memory after the
+	// commit, beside n others of its transaction; then it is stored as leased.
+	Admit(e *hub.Endpoint, d *hub.Delivery, n int, now time.Time) bool
+	// Handoff gives deliveries that are stored as leased.
 	Handoff([]*hub.Delivery)
 	// Stored tells that there are new deliveries in the store.
 	Stored()

@@ -35,10 +35,17 @@ type harness struct {
 
 // The harness is a relay that takes nothing in memory, so that every delivery is
 // seen in the store.
-func (h *harness) Lease(int, time.Time) (string, time.Time, bool) { return "", time.Time{}, false }
+func (h *harness) Admit(e *hub.Endpoint, d *hub.Delivery, _ int, now time.Time) bool {
+	if d.State, d.DueAt = hub.DeliveryPending, now; !e.Enabled {
+		d.State, d.DueAt = hub.DeliveryHeld, time.Time{}
+	}
+	return false
+}
 
-func (h *harness) Handoff([]*hub.Delivery) { h.Error("a delivery was handed over without a lease") }
-func (h *harness) Stored()                 { h.woke++ }
+func (h *harness) Handoff([]*hub.Delivery) {
+	h.Error("a delivery was handed over though it was not admitted")
+}
+func (h *harness) Stored() { h.woke++ }
 
 type tx struct{ *store.Tx }
 

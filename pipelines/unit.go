@@ -174,13 +174,11 @@ func subscriptionAction(kind string, t hub.EventType) string {
 // step adds to it.
 func (u *unit) deliver(ev *hub.Event, body []byte, e *hub.Endpoint, action string, d hub.Delivery) {
 	d.ID, d.Tenant = hub.DeliveryID(ident.New(hub.PrefixDelivery)), ev.Tenant
-	d.Endpoint, d.Kind, d.Action, d.State = e.ID, e.Kind, action, hub.DeliveryPending
+	d.Endpoint, d.Kind, d.Action = e.ID, e.Kind, action
 	d.EventID, d.EventType, d.Sequence, d.Subject = ev.ID, ev.Type, ev.Sequence, ev.Subject
-	d.CreatedAt, d.UpdatedAt, d.DueAt = u.now, u.now, u.now
-	if !e.Enabled {
-		d.State = hub.DeliveryHeld
-	} else if owner, until, ok := u.p.opts.Relay.Lease(len(u.fresh), u.now); ok {
-		d.State, d.Lease, d.DueAt, d.Body = hub.DeliveryDelivering, owner, until, body
+	d.CreatedAt, d.UpdatedAt = u.now, u.now
+	if u.p.opts.Relay.Admit(e, &d, len(u.fresh), u.now) {
+		d.Body = body
 		u.fresh = append(u.fresh, &d)
 	} else {
 		u.sent = true

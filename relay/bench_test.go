@@ -18,8 +18,11 @@ type flood struct {
 	done chan int
 }
 
-func (q *flood) Wake() <-chan struct{}                      { return q.wake }
-func (q *flood) NextDue(context.Context) (time.Time, error) { return time.Time{}, nil }
+func (q *flood) Wake() <-chan struct{} { return q.wake }
+
+func (q *flood) NextDue(context.Context, map[hub.EndpointID]int) (time.Time, error) {
+	return time.Time{}, nil
+}
 
 func (q *flood) Claim(_ context.Context, limit int, _ time.Duration, rooms map[hub.EndpointID]int) ([]relay.Job, error) {
 	if room, limited := rooms[q.e.ID]; limited {

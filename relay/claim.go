@@ -22,6 +22,7 @@ type claim struct {
 	limit  int
 	at     time.Time // before the lease began
 	rooms  map[hub.EndpointID]int
+	resume time.Time // when the first endpoint that is left alone has room again
 	jobs   []Job
 	due    time.Time // of the next delivery, asked for when there were too few
 	err    error
@@ -35,7 +36,7 @@ func (r *run) claim(now time.Time) {
 	}
 	r.claimed++
 	c := claim{number: r.claimed, limit: limit, at: now}
-	c.rooms = r.lanes.rooms()
+	c.rooms, c.resume = r.lanes.rooms(now)
 	r.more, r.claiming, r.due = false, true, time.Time{}
 	go func() { // the loop, or drain after it, waits for the answer
 		// Not cancelled by a stop: deliveries that were claimed and not known to
@@ -43,20 +44,27 @@ func (r *run) claim(now time.Time) {
 		ctx, cancel := context.WithTimeout(r.patient, callLimit)
 		defer cancel()
 		c.jobs, c.err = r.o.Queue.Claim(ctx, limit, r.o.Lease, maps.Clone(c.rooms))
+		c.useRooms()
 		if c.err == nil && len(c.jobs) < limit {
-			c.due, c.err = r.o.Queue.NextDue(ctx)
+			c.due, c.err = r.o.Queue.NextDue(ctx, maps.Clone(c.rooms))
 		}
 		r.claims <- c
 	}()
+}
+
+// useRooms takes what was claimed off the rooms.
+func (c *claim) useRooms() {
+	for i := range c.jobs {
+		if id := c.jobs[i].Delivery.Endpoint; c.rooms[id] > 0 {
+			c.rooms[id]--
+		}
+	}
 }
 
 // took sorts what was claimed into its lanes.
 func (r *run) took(c claim, now time.Time) {
 	r.claiming = false
 	for i := range c.jobs {
-		if id := c.jobs[i].Delivery.Endpoint; c.rooms[id] > 0 {
-			c.rooms[id]--
-		}
 		t := &task{Job: c.jobs[i], claimed: c.number, until: c.leased(&c.jobs[i], r.o.Lease).Add(-leaseMargin)}
 		if o, over := r.admit(t, now); over {
 			r.settle(o, now)
@@ -73,6 +81,7 @@ func (r *run) took(c claim, now time.Time) {
 	default:
 		r.due = earlier(r.due, c.next(now))
 	}
+	r.due = earlier(r.due, c.resume)
 }
 
 // leased is when the lease of a job ends. It may have begun before the claim.
@@ -84,14 +93,14 @@ func (c *claim) leased(j *Job, lease time.Duration) time.Time {
 	return end
 }
 
-// next is when to claim again after a claim that left room. What is due and was
-// not claimed came meanwhile, or its endpoint has no room until a send ends.
+// next is when to claim again after a claim that left room. What is due already
+// came meanwhile.
 func (c *claim) next(now time.Time) time.Time {
 	switch {
 	case c.due.IsZero() || c.due.After(now.Add(leastWait)):
 		return c.due
 	case len(c.jobs) > 0:
-		return now // there may be others behind those of a full endpoint
+		return now
 	}
 	return now.Add(afterFailure)
 }
@@ -102,7 +111,7 @@ func (r *run) admit(t *task, now time.Time) (o Outcome, over bool) {
 	if e == nil {
 		return dead(&t.Job, FaultEndpoint, "the endpoint does not exist any more", now), true
 	}
-	if !e.Enabled || t.claimed <= r.lanes.of(e).gone {
+	if holds(e, &t.Delivery) || t.claimed <= r.lanes.of(e).gone {
 		return held(&t.Job, now), true
 	}
 	if t.target = r.o.Targets[e.Kind]; t.target == nil {
@@ -117,4 +126,9 @@ func (r *run) admit(t *task, now time.Time) (o Outcome, over bool) {
 	}
 	t.timeout = min(t.timeout, r.o.Lease-2*leaseMargin)
 	return o, false
+}
+
+// holds reports whether a delivery is held rather than sent.
+func holds(e *hub.Endpoint, d *hub.Delivery) bool {
+	return !e.Enabled || e.Breaker != nil && !d.Probe
 }

@@ -157,6 +157,10 @@ func (x *Exchange) Failure() error {
 	if x.Err == nil || errors.As(x.Err, &refused) {
 		return x.Err
 	}
+	var proxy *safehttp.ProxyError
+	if errors.As(x.Err, &proxy) {
+		return hub.Wrap(hub.Transient, proxy, proxy.Error())
+	}
 	// Only the text of the cause: net/http quotes what it could not read.
 	return hub.Wrap(hub.Transient, errors.New(x.Scrub(x.Err.Error())), safehttp.Explain(x.Err))
 }

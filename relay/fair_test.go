@@ -137,7 +137,9 @@ func (q silent) Claim(ctx context.Context, limit int, lease time.Duration, rooms
 	return q.memory.Claim(ctx, limit, lease, rooms)
 }
 
-func (silent) NextDue(context.Context) (time.Time, error) { return time.Time{}, nil }
+func (silent) NextDue(context.Context, map[hub.EndpointID]int) (time.Time, error) {
+	return time.Time{}, nil
+}
 
 // A claim that room cut short is made up for without being told.
 func TestABacklogIsWorkedOffWithoutHints(t *testing.T) {

@@ -28,44 +28,10 @@ const (
 	// rateAhead is what part of a second's sends is claimed ahead where the rate
 	// is limited.
 	rateAhead = 4
+	// freshFirst is how many new deliveries of an endpoint go before one that was
+	// tried before, was held or is replayed: those came late already.
+	freshFirst = 3
 )
-
-// A task is a claimed delivery on its way through the worker.
-type task struct {
-	Job
-	target  Target
-	timeout time.Duration
-	claimed uint64    // number of the claim
-	until   time.Time // when it must have ended, safely before the lease does
-	started time.Time // of the send
-	done    bool
-	slow    bool // counted outside of the slots
-	shaky   bool // its lane was shaky when it was sent
-	inOrder bool // nothing else of its lane is sent beside it
-}
-
-// A lane is what the worker knows of one endpoint.
-type lane struct {
-	id       hub.EndpointID
-	waiting  []*task // in the order they were claimed
-	sending  int
-	ordered  int // of them, those to be sent alone
-	slow     int
-	failures int  // in a row
-	proven   bool // it has taken something since it was last shaky
-	sluggish bool // its newest answer, or a send under way, is slow
-	inRing   bool
-	rate     int       // sends a second; 0 for no limit
-	free     time.Time // when rate or failures allow the next send
-	// gone holds back what was claimed with this number or before: the endpoint
-	// was switched off, and those claims may not have seen it yet.
-	gone uint64
-	// paused is until when the far side asked to be left alone (Retry-After): it
-	// means the endpoint, not the one delivery that was told.
-	paused time.Time
-}
-
-func (l *lane) shaky() bool { return l.failures > 0 && !l.proven }
 
 // lanes shares slots between endpoints. It belongs to the worker's loop.
 type lanes struct {
@@ -101,7 +67,7 @@ func (s *lanes) room(l *lane) int {
 	if time.Now().Before(l.paused) {
 		return 0
 	}
-	return max(s.most(l)-len(l.waiting)-l.sending, 0)
+	return max(s.most(l)-l.waiting()-l.sending, 0)
 }
 
 // open reports whether a lane has room worth a claim.
@@ -136,44 +102,58 @@ func (s *lanes) most(l *lane) int {
 // spill takes from a lane that lost its good name what is over its room, newest
 // first, for the worker to give back.
 func (s *lanes) spill(l *lane) {
-	keep := max(s.most(l)-l.sending, 0)
-	if keep >= len(l.waiting) {
+	over := l.waiting() - max(s.most(l)-l.sending, 0)
+	if over <= 0 {
 		return
 	}
-	s.spilled = append(s.spilled, l.waiting[keep:]...)
-	s.claimed -= len(l.waiting) - keep
-	clear(l.waiting[keep:])
-	if l.waiting = l.waiting[:keep]; keep == 0 {
+	s.claimed -= over
+	for _, q := range []*[]*task{&l.late, &l.fresh} {
+		n := min(over, len(*q))
+		keep := len(*q) - n
+		s.spilled = append(s.spilled, (*q)[keep:]...)
+		clear((*q)[keep:])
+		*q = (*q)[:keep]
+		over -= n
+	}
+	if l.waiting() == 0 {
 		s.leave(l, slices.Index(s.ring, l))
 	}
 }
 
 // leave takes a lane with nothing waiting out of the ring.
 func (s *lanes) leave(l *lane, at int) {
-	l.waiting, l.inRing = nil, false
+	l.fresh, l.late, l.inRing = nil, nil, false
 	s.ring = slices.Delete(s.ring, at, at+1)
 	if at < s.turn {
 		s.turn--
 	}
 }
 
-// rooms lists how many more may be claimed of the endpoints that are known.
-func (s *lanes) rooms() map[hub.EndpointID]int {
-	rooms := make(map[hub.EndpointID]int, len(s.byID))
+// rooms lists how many more may be claimed of the endpoints that are known, and
+// when the first has room again that asked to be left alone.
+func (s *lanes) rooms(now time.Time) (rooms map[hub.EndpointID]int, resume time.Time) {
+	rooms = make(map[hub.EndpointID]int, len(s.byID))
 	for id, l := range s.byID {
 		if l.idle() {
 			delete(s.byID, id)
 			continue
 		}
-		rooms[id] = s.room(l)
+		if rooms[id] = s.room(l); now.Before(l.paused) {
+			resume = earlier(resume, l.paused)
+		}
 	}
-	return rooms
+	return rooms, resume
 }
 
 // add takes a task.
 func (s *lanes) add(t *task) {
-	l := s.of(t.Endpoint)
-	l.waiting = append(l.waiting, t)
+	l, d := s.of(t.Endpoint), &t.Delivery
+	t.inOrder = d.InOrder
+	if t.late = d.Attempts > 0 || d.InOrder || d.Replayed || d.Probe; t.late {
+		l.late = append(l.late, t)
+	} else {
+		l.fresh = append(l.fresh, t)
+	}
 	s.claimed++
 	if !l.inRing {
 		l.inRing = true
@@ -212,7 +192,7 @@ func (s *lanes) allows(l *lane, now time.Time) (ok bool, at time.Time) {
 	case !l.proven:
 		share = 1
 	}
-	if l.sending >= share || l.ordered > 0 || l.sending > 0 && l.waiting[0].Delivery.InOrder {
+	if l.sending >= share || l.head() == nil {
 		return false, at
 	}
 	if wait := later(l.free, l.paused); now.Before(wait) {
@@ -230,10 +210,8 @@ func later(a, b time.Time) time.Time {
 
 // take starts the first task of the lane at turn.
 func (s *lanes) take(l *lane, now time.Time) *task {
-	t := l.waiting[0]
-	l.waiting[0] = nil
-	l.waiting = l.waiting[1:]
-	if len(l.waiting) == 0 {
+	t := l.pop()
+	if l.waiting() == 0 {
 		s.leave(l, s.turn)
 	} else {
 		s.turn++
@@ -245,24 +223,13 @@ func (s *lanes) take(l *lane, now time.Time) *task {
 	if t.shaky {
 		s.shaky++
 	}
-	if t.inOrder = t.Delivery.InOrder; t.inOrder {
+	if t.inOrder {
 		l.ordered++
 	}
 	l.sending++
 	s.busy++
 	s.started = append(s.started, t)
 	return t
-}
-
-// pace sets when the rate allows the next send. A little lateness is caught up
-// with, so that the rate is met; never more than one send's worth, so that no
-// second has more than one send too many.
-func (l *lane) pace(now time.Time) {
-	interval := time.Second / time.Duration(l.rate)
-	if now.Sub(l.free) > interval {
-		l.free = now
-	}
-	l.free = l.free.Add(interval)
 }
 
 // age takes slow sends off their slots and tells when the next one turns slow.
@@ -288,15 +255,6 @@ func (s *lanes) age(now time.Time) (next time.Time) {
 	return next
 }
 
-// An answer is how a send went, as far as sharing is concerned.
-type answer uint8
-
-const (
-	answered answer = iota // the far side took it
-	failed                 // the endpoint did not
-	other                  // it says nothing about the endpoint
-)
-
 // finish ends a send. It reports whether its endpoint has room again after it
 // had none.
 func (s *lanes) finish(t *task, a answer, now time.Time) (again bool) {
@@ -320,25 +278,15 @@ func (s *lanes) finish(t *task, a answer, now time.Time) (again bool) {
 	switch a {
 	case answered:
 		l.failures, l.proven, l.sluggish = 0, true, t.slow || l.slow > 0
-	case failed:
+		l.tally.add(false)
+	case failed, throttled:
 		l.fail(now)
+		if a == failed {
+			l.tally.add(true)
+		}
 		s.spill(l)
 	}
 	return full && s.open(l)
-}
-
-func (l *lane) fail(now time.Time) {
-	if l.failures++; l.failures >= shakyAfter {
-		l.proven = false
-	}
-	if l.shaky() {
-		l.free = now.Add(shakyPause)
-	}
-}
-
-// idle reports whether there is nothing to remember of a lane.
-func (l *lane) idle() bool {
-	return len(l.waiting)+l.sending == 0 && l.failures == 0 && l.gone == 0 && l.rate == 0 && !l.proven && !time.Now().Before(l.paused)
 }
 
 // clear takes all that waits, of one endpoint or, for "", of all.
@@ -349,8 +297,8 @@ func (s *lanes) clear(id hub.EndpointID) (all []*task) {
 			ring = append(ring, l)
 			continue
 		}
-		all = append(all, l.waiting...)
-		l.waiting, l.inRing = nil, false
+		all = append(append(all, l.late...), l.fresh...)
+		l.fresh, l.late, l.inRing = nil, nil, false
 	}
 	clear(s.ring[len(ring):])
 	s.ring, s.turn = ring, 0

@@ -28,14 +28,17 @@ func TestLanesKeepTheirBounds(t *testing.T) {
 		}
 		finish := func(t *rapid.T) {
 			i := rapid.IntRange(0, len(sending)-1).Draw(t, "which")
-			s.finish(sending[i], answer(rapid.IntRange(0, 2).Draw(t, "answer")), now)
+			s.finish(sending[i], answer(rapid.IntRange(0, 3).Draw(t, "answer")), now)
 			sending = append(sending[:i], sending[i+1:]...)
 		}
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
 			switch op := rapid.IntRange(0, 3).Draw(t, "op"); {
 			case op == 0:
 				n := rapid.IntRange(0, 5).Draw(t, "endpoint")
-				s.add(&task{Job: Job{Endpoint: &hub.Endpoint{ID: hub.EndpointID(fmt.Sprint(n)), RateLimit: n / 5 * 10}}})
+				s.add(&task{Job: Job{
+					Endpoint: &hub.Endpoint{ID: hub.EndpointID(fmt.Sprint(n)), RateLimit: n / 5 * 10},
+					Delivery: hub.Delivery{Attempts: n % 2, InOrder: rapid.Bool().Draw(t, "held")},
+				}})
 				added++
 			case op == 1:
 				take()
@@ -70,14 +73,14 @@ func TestLanesKeepTheirBounds(t *testing.T) {
 func check(t *rapid.T, s *lanes, sending int) {
 	waiting, now, slow := 0, 0, 0
 	for _, l := range s.byID {
-		waiting += len(l.waiting)
+		waiting += l.waiting()
 		now += l.sending
 		slow += l.slow
-		if l.sending > max(s.slots/2, 1) || l.sending < 0 || l.slow > l.sending {
+		if l.sending > max(s.slots/2, 1) || l.sending < 0 || l.slow > l.sending || l.ordered > 1 {
 			t.Fatalf("lane %s has %d sends, %d slow, of %d slots", l.id, l.sending, l.slow, s.slots)
 		}
-		if l.inRing != (len(l.waiting) > 0) {
-			t.Fatalf("lane %s waits with %d, in ring %v", l.id, len(l.waiting), l.inRing)
+		if l.inRing != (l.waiting() > 0) {
+			t.Fatalf("lane %s waits with %d, in ring %v", l.id, l.waiting(), l.inRing)
 		}
 	}
 	switch {
@@ -89,6 +92,43 @@ func check(t *rapid.T, s *lanes, sending int) {
 		t.Fatalf("%d busy and %d slow with %d slots", s.busy, s.slow, s.slots)
 	case s.shaky < 0 || s.shaky > max(s.slots/4, 1):
 		t.Fatalf("%d sends to shaky endpoints with %d slots", s.shaky, s.slots)
+	}
+}
+
+// New deliveries go first, but not for ever, and what was held goes out one at a
+// time beside them.
+func TestNewOnesGoFirst(t *testing.T) {
+	s := newLanes(100, 1000)
+	e := &hub.Endpoint{ID: "a"}
+	s.of(e).proven = true
+	for i := range 12 {
+		d := hub.Delivery{ID: hub.DeliveryID(fmt.Sprint(i))}
+		switch {
+		case i < 2:
+			d.Attempts = 1
+		case i < 4:
+			d.InOrder = true
+		}
+		s.add(&task{Job: Job{Endpoint: e, Delivery: d}})
+	}
+	order, held := []hub.DeliveryID(nil), (*task)(nil)
+	for {
+		task, _ := s.next(time.Unix(0, 0))
+		if task == nil && held == nil {
+			break
+		}
+		if task == nil {
+			s.finish(held, answered, time.Unix(0, 0))
+			held = nil
+			continue
+		}
+		order = append(order, task.Delivery.ID)
+		if task.inOrder {
+			held = task
+		}
+	}
+	if got := fmt.Sprint(order); got != "[4 5 6 0 7 8 9 1 10 11 2 3]" {
+		t.Errorf("order is %s", got)
 	}
 }
 

@@ -28,12 +28,21 @@ type memory struct {
 	takes     time.Duration
 	deleted   map[hub.DeliveryID]bool
 	batches   int
+	leases    int
+	stale     int // outcomes under a lease that had ended
+	news      []news
 }
 
 type row struct {
 	hub.Delivery
 	attempts []hub.Attempt
 	released int
+}
+
+// news is what became of endpoints, in order.
+type news struct {
+	at   time.Time
+	what string
 }
 
 func newMemory(t *testing.T) *memory {
@@ -83,16 +92,22 @@ func (m *memory) Claim(_ context.Context, limit int, lease time.Duration, rooms 
 	now := time.Now()
 	var jobs []relay.Job
 	taken := map[hub.EndpointID]int{}
+	m.leases++
+	m.probes(now)
 	for _, r := range m.sorted() {
 		room, limited := rooms[r.Endpoint]
 		if len(jobs) == limit || r.DueAt.After(now) {
 			break
 		}
+		if e := m.endpoints[r.Endpoint]; e != nil && e.Breaker != nil && !r.Probe {
+			r.State = hub.DeliveryHeld
+			continue
+		}
 		if limited && taken[r.Endpoint] >= room {
 			continue
 		}
 		taken[r.Endpoint]++
-		r.State, r.DueAt = hub.DeliveryDelivering, now.Add(lease)
+		r.State, r.DueAt, r.Lease = hub.DeliveryDelivering, now.Add(lease), fmt.Sprint(m.leases)
 		j := relay.Job{Delivery: r.Delivery}
 		if e := m.endpoints[r.Endpoint]; e != nil {
 			c := *e
@@ -103,6 +118,33 @@ func (m *memory) Claim(_ context.Context, limit int, lease time.Duration, rooms 
 	return jobs, nil
 }
 
+// probes makes the oldest held delivery of each endpoint whose breaker has waited
+// long enough its probe, unless there is one.
+func (m *memory) probes(now time.Time) {
+	for id, e := range m.endpoints {
+		if e.Breaker == nil || e.Breaker.State == hub.BreakerHalfOpen || now.Before(e.Breaker.ProbeAt) {
+			continue
+		}
+		if all := m.held(id); len(all) > 0 {
+			all[0].State, all[0].DueAt, all[0].Probe = hub.DeliveryPending, now, true
+			m.order = append(m.order, all[0])
+			half := *e
+			half.Breaker = &hub.Breaker{State: hub.BreakerHalfOpen, Probes: e.Breaker.Probes, Reason: e.Breaker.Reason}
+			m.endpoints[id] = &half
+		}
+	}
+}
+
+func (m *memory) held(id hub.EndpointID) (all []*row) {
+	for _, r := range m.rows {
+		if r.Endpoint == id && r.State == hub.DeliveryHeld {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b *row) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
 // sorted gives what may fall due, earliest first.
 func (m *memory) sorted() []*row {
 	m.order = slices.DeleteFunc(m.order, func(r *row) bool { return !open(r.State) })
@@ -110,13 +152,23 @@ func (m *memory) sorted() []*row {
 	return m.order
 }
 
-func (m *memory) NextDue(context.Context) (time.Time, error) {
+func (m *memory) NextDue(_ context.Context, rooms map[hub.EndpointID]int) (at time.Time, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if all := m.sorted(); len(all) > 0 {
-		return all[0].DueAt, nil
+	for _, e := range m.endpoints {
+		if e.Breaker != nil && (at.IsZero() || e.Breaker.ProbeAt.Before(at)) {
+			at = e.Breaker.ProbeAt
+		}
 	}
-	return time.Time{}, nil
+	for _, r := range m.sorted() {
+		if room, limited := rooms[r.Endpoint]; !limited || room > 0 {
+			if at.IsZero() || r.DueAt.Before(at) {
+				at = r.DueAt
+			}
+			break
+		}
+	}
+	return at, nil
 }
 
 func (m *memory) Record(_ context.Context, outcomes []relay.Outcome) error {
@@ -142,6 +194,10 @@ func (m *memory) Record(_ context.Context, outcomes []relay.Outcome) error {
 func (m *memory) record(o relay.Outcome) {
 	d := o.Delivery
 	r := m.rows[d.ID]
+	if d.Lease != r.Lease {
+		m.stale++
+		return
+	}
 	if r.State != hub.DeliveryDelivering {
 		m.t.Errorf("%s is recorded as %s while it is %s", d.ID, d.State, r.State)
 	}
@@ -153,12 +209,43 @@ func (m *memory) record(o relay.Outcome) {
 	} else if o.Released() {
 		r.released++
 	}
-	d.Body = r.Body
+	d.Body, d.Lease = r.Body, ""
+	if d.Probe && d.State != hub.DeliveryPending && d.State != hub.DeliveryRetrying {
+		d.Probe = false
+	}
 	r.Delivery = d
-	if o.Disable != "" {
-		e := *m.endpoints[d.Endpoint]
+	if m.endpoints[d.Endpoint] == nil {
+		return
+	}
+	e := *m.endpoints[d.Endpoint]
+	m.endpoints[d.Endpoint] = &e
+	switch {
+	case o.Disable != "":
 		e.Enabled, e.Disabled = false, o.Disable
-		m.endpoints[d.Endpoint] = &e
+		m.tell("disabled")
+	case o.Open != nil:
+		if e.Breaker == nil {
+			m.tell("opened")
+		}
+		e.Breaker = &hub.Breaker{State: hub.BreakerOpen, Probes: o.Open.Probes, ProbeAt: o.Open.ProbeAt, Reason: o.Open.Reason}
+	case o.Close:
+		m.tell("closed")
+		e.Breaker = nil
+		m.release(d.Endpoint)
+	}
+}
+
+func (m *memory) tell(what string) { m.news = append(m.news, news{time.Now(), what}) }
+
+// release makes what is held due, in order. The caller has mu.
+func (m *memory) release(id hub.EndpointID) {
+	for i, r := range m.held(id) {
+		r.State, r.DueAt, r.InOrder = hub.DeliveryPending, time.Now().Add(time.Duration(i)*time.Microsecond), true
+		m.order = append(m.order, r)
+	}
+	select {
+	case m.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -188,6 +275,8 @@ type far struct {
 	now  int // sends under way
 	most int
 	do   func(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) error
+
+	control string // of every answer
 }
 
 func newFar(do func(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) error) *far {
@@ -204,7 +293,7 @@ func (f *far) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hub.A
 	f.mu.Lock()
 	f.now--
 	f.mu.Unlock()
-	return hub.Attempt{Status: 204}, err
+	return hub.Attempt{Status: 204, Control: f.control}, err
 }
 
 // times gives when each send began.

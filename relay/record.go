@@ -30,14 +30,14 @@ func (r *run) record() {
 }
 
 // wrote notes that outcomes are recorded: when they fall due again, and that
-// claims from now on see which endpoints among them are switched off.
+// claims from now on see which endpoints among them are switched off or fail.
 func (r *run) wrote(rec recorded) {
 	r.recording--
 	r.unwritten -= len(rec.outcomes)
 	for i := range rec.outcomes {
 		o := &rec.outcomes[i]
 		r.due = earlier(r.due, o.Delivery.DueAt)
-		if o.Disable != "" {
+		if o.Disable != "" || o.Open != nil {
 			if l := r.lanes.byID[o.Delivery.Endpoint]; l != nil {
 				l.gone = r.claimed
 			}

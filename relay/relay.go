@@ -39,22 +39,28 @@ type Target interface {
 
 // A Queue is what the worker needs of the store. Calls may overlap.
 type Queue interface {
-	// Claim leases up to limit deliveries that are due, longest due first: no
-	// other claim gives them before the lease has ended. rooms are the endpoints
-	// that are limited: it leases no more than so many of each, and should not
-	// look at all at those with no room, of which there may be very many due.
-	// The endpoints it gives are those of now, so that one that an earlier
-	// Record switched off is seen to be.
+	// Claim leases up to limit deliveries that are due, longest due first for each
+	// endpoint: no other claim gives them before the lease has ended. rooms are the
+	// endpoints that are limited: it leases no more than so many of each, and
+	// should not look at all at those with no room, of which there may be very many
+	// due. Of an endpoint that is not among them it leases a few.
+	//
+	// Of an endpoint whose breaker is open it gives nothing but a probe, of one that
+	// keeps an order nothing before what comes first is over. The endpoints it gives
+	// are those of now, so that one that an earlier Record switched off is seen to
+	// be.
 	Claim(ctx context.Context, limit int, lease time.Duration, rooms map[hub.EndpointID]int) ([]Job, error)
 	// Record stores outcomes, each with its attempt, next step and audit entry
-	// in one transaction. It is durable on return. An error means that none was
+	// in one transaction. It is durable on return. An outcome whose lease has ended
+	// and been given to somebody else is left out. An error means that none was
 	// stored; of kind [hub.NotFound], that a delivery does not exist any more.
 	Record(ctx context.Context, outcomes []Outcome) error
 	// Wake gives a value when there may be something new to claim. Values may
 	// be dropped while one waits.
 	Wake() <-chan struct{}
-	// NextDue tells when the next delivery or lease falls due; zero for never.
-	NextDue(ctx context.Context) (time.Time, error)
+	// NextDue tells when the next delivery or lease falls due, of endpoints that
+	// have room; zero for never.
+	NextDue(ctx context.Context, rooms map[hub.EndpointID]int) (time.Time, error)
 }
 
 // A Job is one claimed delivery with its body; its DueAt may say when the lease
@@ -75,6 +81,19 @@ type Outcome struct {
 	Attempt *hub.Attempt
 	// Disable is why the endpoint is to be switched off; "" if it is not.
 	Disable string
+	// Open says that the endpoint's breaker opens, or stays open because a probe
+	// failed; nil if it does not.
+	Open *Opening
+	// Close says that a probe succeeded: the breaker closes, and what was held is
+	// to be sent in order.
+	Close bool
+}
+
+// An Opening says why an endpoint's breaker is open and when to try again.
+type Opening struct {
+	Reason  string
+	Probes  int       // that failed
+	ProbeAt time.Time // not before this
 }
 
 // Released reports whether the delivery is only given back, unchanged but for

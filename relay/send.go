@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/safehttp"
 )
 
 // A result is how one send ended.
@@ -76,23 +77,36 @@ func (r *run) conclude(res result, now time.Time) {
 	t := res.task
 	o := r.judge.conclude(&t.Job, res.attempt, res.err, hub.Truncate(now))
 	o.Delivery.Body = nil // it does not change
+	a := answerOf(&o, res.err)
+	r.breaker(t, &o, a, res.err, now)
 	r.outcomes = append(r.outcomes, o)
 	r.metrics.attempted(&o, now)
 	r.logEnd(&o, res.err)
-	a := other
-	switch {
-	case res.err == nil:
-		a = answered
-	case kindOf(res.err) == hub.Transient || kindOf(res.err) == hub.RateLimited:
-		a = failed
-	}
 	if o.Disable != "" {
-		r.switchOff(t.Endpoint, now)
+		r.shut(t.Endpoint, now)
 	}
-	if wait := askedFor(res.err); wait > 0 && a == failed {
+	if wait := askedFor(res.err); wait > 0 && (a == failed || a == throttled) {
 		r.putOff(t.Endpoint, now.Add(wait), now)
 	}
 	r.after(t, a, now)
+}
+
+// answerOf is what an outcome says about the endpoint.
+func answerOf(o *Outcome, err error) answer {
+	var proxy *safehttp.ProxyError
+	switch kind := kindOf(err); {
+	case err == nil:
+		return answered
+	case errors.As(err, &proxy):
+		return other // our own way out
+	case o.Attempt.Control != "":
+		return other // it is there, and says what it wants
+	case kind == hub.RateLimited && askedFor(err) > 0:
+		return throttled
+	case kind == hub.Transient || kind == hub.RateLimited:
+		return failed
+	}
+	return other
 }
 
 // askedFor is how long the far side asked to be left alone.
@@ -109,6 +123,7 @@ func askedFor(err error) time.Duration {
 func (r *run) putOff(e *hub.Endpoint, until, now time.Time) {
 	l := r.lanes.of(e)
 	l.paused = later(l.paused, until)
+	r.due = earlier(r.due, l.paused)
 	for _, t := range r.lanes.clear(e.ID) {
 		r.settle(release(&t.Job, l.paused), now)
 	}
@@ -121,10 +136,10 @@ func (r *run) after(t *task, a answer, now time.Time) {
 	}
 }
 
-// switchOff holds what is claimed for an endpoint, and what claims bring until
-// they see that it is switched off.
-func (r *run) switchOff(e *hub.Endpoint, now time.Time) {
-	r.lanes.of(e).gone = math.MaxUint64
+// shut holds what is claimed for an endpoint, and what claims bring until they
+// see that it is switched off or that its breaker is open.
+func (r *run) shut(e *hub.Endpoint, now time.Time) {
+	r.lanes.of(e).gone, r.more = math.MaxUint64, true // it has room again
 	for _, t := range r.lanes.clear(e.ID) {
 		r.settle(held(&t.Job, now), now)
 	}
@@ -140,7 +155,7 @@ func (r *run) settle(o Outcome, now time.Time) {
 // logEnd tells of ends that somebody has to look at. Successes and retries are
 // for the metrics and the list of deliveries.
 func (r *run) logEnd(o *Outcome, err error) {
-	if o.Delivery.State != hub.DeliveryDead && o.Disable == "" {
+	if o.Delivery.State != hub.DeliveryDead && o.Disable == "" && !o.Close && o.Open == nil {
 		return
 	}
 	d := &o.Delivery
@@ -150,6 +165,11 @@ func (r *run) logEnd(o *Outcome, err error) {
 	switch {
 	case o.Disable != "":
 		log.Warn("endpoint says it is gone; switching it off", slog.String("reason", o.Disable))
+	case o.Close:
+		log.Info("endpoint takes deliveries again; sending what was held")
+	case o.Open != nil && o.Open.Probes == 0:
+		log.Warn("endpoint fails; holding its deliveries", slog.String("reason", o.Open.Reason), slog.Time("probe", o.Open.ProbeAt))
+	case o.Open != nil: // as before
 	case d.Fault == FaultHub || !errors.As(err, &e):
 		log.Error("delivery is dead through a fault of the hub", slog.Any("error", err))
 	default:

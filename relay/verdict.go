@@ -23,14 +23,22 @@ func (g *judge) conclude(j *Job, a hub.Attempt, err error, now time.Time) Outcom
 	d.Attempts++
 	d.UpdatedAt, d.DueAt, d.Status = now, time.Time{}, a.Status
 	d.Error, d.Fault = messageOf(err), ""
-	a.Delivery, a.Number, a.Error = d.ID, d.Attempts, d.Error
+	a.Delivery, a.Number, a.Error, a.Refused = d.ID, d.Attempts, d.Error, RefusedBy(err)
 
 	switch kind := kindOf(err); {
 	case err == nil:
 		d.State, a.Verdict = hub.DeliverySucceeded, VerdictSucceeded
-	case kind == hub.Gone:
+		if a.Control == hub.ControlDisable {
+			o.Disable = askedToStop
+		}
+	case kind == hub.Gone || a.Control == hub.ControlDisable:
 		d.State, a.Verdict = hub.DeliveryHeld, VerdictHeld // whoever switches it on again gets it
-		o.Disable = d.Error
+		if o.Disable = d.Error; kind != hub.Gone {
+			o.Disable = askedToStop
+		}
+	case a.Control == hub.ControlAbort:
+		d.Error += "; the receiver asked not to be sent this again"
+		a.Error, d.State, d.Fault, a.Verdict = d.Error, hub.DeliveryDead, FaultEndpoint, VerdictDead
 	case kind == hub.Transient || kind == hub.RateLimited:
 		g.retry(j, &o, err, now)
 	case kind == hub.Internal:
@@ -41,18 +49,35 @@ func (g *judge) conclude(j *Job, a hub.Attempt, err error, now time.Time) Outcom
 	return o
 }
 
+// askedToStop is why an endpoint is switched off whose receiver said so.
+const askedToStop = "the receiver asked to be switched off (webhook-delivery: disable)"
+
 func (g *judge) retry(j *Job, o *Outcome, err error, now time.Time) {
 	d, after := &o.Delivery, time.Duration(0)
 	var e *hub.Error
 	if errors.As(err, &e) {
 		after = e.RetryAfter
 	}
-	w, again := wait(policyOf(d, j.Endpoint, g.policy), d.Attempts, g.random(), after)
+	if d.Probe { // it was sent out of its turn: its schedule goes on where it was
+		d.Base++
+		d.State, d.DueAt, o.Attempt.Verdict = hub.DeliveryHeld, time.Time{}, VerdictHeld
+		return
+	}
+	w, again := wait(policyOf(d, j.Endpoint, g.policy), d.Attempts-d.Base, g.random(), after)
 	if !again {
 		d.State, d.Fault, o.Attempt.Verdict = hub.DeliveryDead, FaultEndpoint, VerdictDead
 		return
 	}
 	d.State, d.DueAt, o.Attempt.Verdict = hub.DeliveryRetrying, hub.Truncate(now.Add(w)), VerdictRetry
+}
+
+// RefusedBy names the rule by which an attempt was refused; "" if it was not.
+func RefusedBy(err error) string {
+	var refused *safehttp.Refused
+	if errors.As(err, &refused) {
+		return refused.Reason
+	}
+	return ""
 }
 
 // kindOf is hub.KindOf but for a refused target, and for a target that gives

@@ -20,6 +20,7 @@ type Options struct {
 	Timeout  time.Duration     // of one attempt, where neither step nor endpoint say; 15 s if zero
 	Schedule []hub.Duration    // waits between attempts; [DefaultSchedule] if nil
 	Jitter   *float64          // of the waits; [DefaultJitter] if nil
+	Breaker  Breaker           // of each endpoint
 	// Lease is how long a claim holds; 6 min if zero, which is longer than any
 	// configured time limit. An attempt is cut off before it ends.
 	Lease time.Duration
@@ -60,6 +61,7 @@ func New(o Options) *Worker {
 	setDefault(&o.Timeout, 15*time.Second)
 	setDefault(&o.Lease, 6*time.Minute)
 	setDefault(&o.Drain, 10*time.Second)
+	o.Breaker.setDefaults()
 	if o.Schedule == nil {
 		o.Schedule = DefaultSchedule()
 	}

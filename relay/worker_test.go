@@ -417,7 +417,7 @@ func TestStopDrains(t *testing.T) {
 		if d == 0 || s[hub.DeliverySucceeded] != d || s[hub.DeliveryPending] != 100-d {
 			t.Errorf("%d were sent, states %v; want those succeeded and the others pending", d, s)
 		}
-		if next, _ := q.NextDue(t.Context()); next.After(time.Now()) {
+		if next, _ := q.NextDue(t.Context(), nil); next.After(time.Now()) {
 			t.Errorf("what was given back is due in %v, want now", time.Until(next))
 		}
 	})

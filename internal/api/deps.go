@@ -231,6 +231,21 @@ type Webhooks interface {
 	Rotate(ctx context.Context, p hub.Principal, id hub.EndpointID, r Rotation) (Rotated, error)
 	// Test sends webhook.test now, as the only attempt, and tells how it went.
 	Test(ctx context.Context, p hub.Principal, id hub.EndpointID) (hub.Attempt, error)
+
+	// Replay sends deliveries of a range of time again, or counts them. It returns
+	// when that is recorded; it is done in the background.
+	Replay(ctx context.Context, p hub.Principal, id hub.EndpointID, spec ReplaySpec, idem Idempotency) (*hub.Replay, error)
+	Replays(ctx context.Context, t hub.TenantID, id hub.EndpointID) ([]*hub.Replay, error)
+	ReplayState(ctx context.Context, t hub.TenantID, id hub.ReplayID) (*hub.Replay, error)
+	CancelReplay(ctx context.Context, p hub.Principal, id hub.ReplayID) (*hub.Replay, error)
+}
+
+// A ReplaySpec says which deliveries of an endpoint are sent again.
+type ReplaySpec struct {
+	Since, Until time.Time
+	Events       []string // globs; nil: all
+	States       []string // of the deliveries; nil: all
+	DryRun       bool
 }
 
 // A Rotation says which new key an endpoint gets.

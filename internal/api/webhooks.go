@@ -176,6 +176,20 @@ func (s *Server) webhookRoutes() {
 			a, err := s.deps.Webhooks.Test(ctx, p, hub.EndpointID(in.ID))
 			return &struct{ Body hub.Attempt }{a}, err
 		})
+	register(s, operation{method: "POST", path: "/webhooks/{id}/replay", permission: "webhooks:update", summary: "Send deliveries of a range of time again, in the background; dry_run only counts them", status: 202, tag: tag}, s.replay)
+	register(s, operation{method: "GET", path: "/webhooks/{id}/replays", permission: "webhooks:read", summary: "List the newest replays of an endpoint", tag: tag},
+		func(ctx context.Context, p hub.Principal, in *WebhookID) (*listOutput[*hub.Replay], error) {
+			all, err := s.deps.Webhooks.Replays(ctx, p.Tenant, hub.EndpointID(in.ID))
+			return listOf(List[*hub.Replay]{Data: all}, err)
+		})
+	register(s, operation{method: "GET", path: "/replays/{id}", permission: "webhooks:read", summary: "Show how far a replay has come", tag: tag},
+		func(ctx context.Context, p hub.Principal, in *WebhookID) (*replayOutput, error) {
+			return replayAnswer(s.deps.Webhooks.ReplayState(ctx, p.Tenant, hub.ReplayID(in.ID)))
+		})
+	register(s, operation{method: "POST", path: "/replays/{id}/cancel", permission: "webhooks:update", summary: "Stop a replay; the few that are due already are still sent", tag: tag},
+		func(ctx context.Context, p hub.Principal, in *WebhookID) (*replayOutput, error) {
+			return replayAnswer(s.deps.Webhooks.CancelReplay(ctx, p, hub.ReplayID(in.ID)))
+		})
 	register(s, operation{method: "GET", path: "/webhooks/{id}/deliveries", permission: "webhooks:read", summary: "List the deliveries of an endpoint", tag: tag}, s.endpointDeliveries)
 }
 
@@ -247,4 +261,80 @@ func (s *Server) rotateSecret(ctx context.Context, p hub.Principal, in *struct {
 		return nil, err
 	}
 	return &struct{ Body Rotated }{out}, nil
+}
+
+// replayBody says what to send again.
+type replayBody struct {
+	Since  string   `json:"since" format:"date-time" doc:"Deliveries made at or after"`
+	Until  string   `json:"until,omitempty" format:"date-time" doc:"and before; now if not given"`
+	Events []string `json:"events,omitempty" maxItems:"100" doc:"Globs such as alert.*; all events if not given"`
+	State  []string `json:"state,omitempty" maxItems:"6" enum:"pending,delivering,succeeded,retrying,held,dead" doc:"Of the deliveries, such as dead; whatever became of them if not given"`
+	DryRun bool     `json:"dry_run,omitempty" doc:"Only count them"`
+}
+
+func (b *replayBody) spec() (out ReplaySpec, err error) {
+	out = ReplaySpec{Events: b.Events, States: b.State, DryRun: b.DryRun}
+	var f []hub.Field
+	for _, v := range []struct {
+		pointer, text string
+		to            *time.Time
+	}{{"/since", b.Since, &out.Since}, {"/until", b.Until, &out.Until}} {
+		if v.text == "" {
+			continue
+		}
+		if *v.to, err = time.Parse(time.RFC3339, v.text); err != nil {
+			f = append(f, hub.Field{Pointer: v.pointer, Detail: "must be a time such as 2026-03-01T12:00:00Z"})
+		}
+	}
+	if len(f) > 0 {
+		return out, &hub.Error{Kind: hub.Invalid, Msg: f[0].Pointer[1:] + " " + f[0].Detail, Fields: f}
+	}
+	return out, nil
+}
+
+// replayView is a replay as it is shown. Count is Total by the name that fits a
+// dry run.
+type replayView struct {
+	*hub.Replay
+	DryRun bool  `json:"dry_run,omitempty"`
+	Count  int64 `json:"count"`
+}
+
+type replayOutput struct {
+	Status int
+	Body   replayView
+}
+
+func replayAnswer(r *hub.Replay, err error) (*replayOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &replayOutput{200, replayView{Replay: r, Count: r.Total}}, nil
+}
+
+func (s *Server) replay(ctx context.Context, p hub.Principal, in *struct {
+	WebhookID
+	IdemHeader
+	Body replayBody
+},
+) (*replayOutput, error) {
+	spec, err := in.Body.spec()
+	if err != nil {
+		return nil, err
+	}
+	shape := func(r any) any { return replayView{Replay: r.(*hub.Replay), Count: r.(*hub.Replay).Total} }
+	r, err := s.deps.Webhooks.Replay(ctx, p, hub.EndpointID(in.ID), spec, in.key(p, 202, in.Body, shape))
+	var again *Remembered
+	if errors.As(err, &again) {
+		out := &replayOutput{Status: again.Status}
+		return out, json.Unmarshal(again.Body, &out.Body)
+	}
+	out, err := replayAnswer(r, err)
+	if err != nil {
+		return nil, err
+	}
+	if out.Status = 202; spec.DryRun { // nothing was recorded
+		out.Status, out.Body.DryRun, out.Body.ID, out.Body.State = 200, true, "", "dry_run"
+	}
+	return out, nil
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"sync"
 	"time"
 
@@ -49,6 +50,8 @@ type Options struct {
 	Env func(string) string
 	// Out is told the credentials of a first start.
 	Out io.Writer
+	// Resolver gives the addresses of far sides; nil: the system's.
+	Resolver safehttp.Resolver
 }
 
 // An App is a hub in one process.
@@ -73,6 +76,7 @@ type App struct {
 	pipeline *pipelines.Pipeline
 	triage   *bus.Batcher
 	queue    *queue
+	steward  *steward
 	worker   *relay.Worker
 	elastic  []*elasticSink
 	keys     *keys
@@ -123,7 +127,17 @@ func New(ctx context.Context, opts Options) (*App, error) {
 
 func (a *App) openConnectors(ctx context.Context) error {
 	a.findings = &findings{st: a.st, bus: a.bus, waiters: newWaiters(), shared: !a.cluster.alone()}
-	a.client = safehttp.New(safehttp.Options{Allow: a.cfg.Relay.AllowNetworks, Timeout: a.cfg.Relay.Timeout, UserAgent: a.cfg.Relay.UserAgent + "/" + a.opts.Version})
+	out := safehttp.Options{
+		Allow: a.cfg.Relay.AllowNetworks, Timeout: a.cfg.Relay.Timeout, UserAgent: a.cfg.Relay.UserAgent + "/" + a.opts.Version, Resolver: a.opts.Resolver,
+	}
+	if text := a.cfg.Relay.Proxy.Reveal(); text != "" {
+		proxy, err := url.Parse(text)
+		if err != nil { // the loader checked it
+			return errors.New("relay.proxy is not a URL")
+		}
+		out.Proxy = proxy
+	}
+	a.client = safehttp.New(out)
 	entries := make([]connectors.Entry, len(a.cfg.Connectors))
 	for i, c := range a.cfg.Connectors {
 		common := connectors.Common{Name: c.Name, Kind: c.Kind, Tenant: hub.TenantID(c.Tenant), Paused: c.Paused, Interval: hub.Duration(c.Interval)}
@@ -184,6 +198,8 @@ func (a *App) openPipeline(ctx context.Context) error {
 		Relay: a.queue, Triaged: a.findings.waiters.tell, Log: a.log, Registry: a.reg,
 	}, rules)
 	a.rules.pipeline, a.findings.pipeline = a.pipeline, a.pipeline
+	a.steward = newSteward(a.st, a.rules, a.cluster, a.queue.Stored, a.log)
+	a.queue.poke = a.steward.poke
 	a.queue.announce = func(tx *store.Tx, t hub.TenantID, typ hub.EventType, subject string, data hub.EventData) error {
 		return a.pipeline.Announce(pipelineTx{tx, a.bus}, t, typ, subject, data)
 	}
@@ -222,9 +238,18 @@ func (a *App) openRelay(ctx context.Context) error {
 	}
 	a.worker = relay.New(relay.Options{
 		Queue: a.queue, Targets: a.targets, Slots: a.cfg.Relay.Workers, Timeout: a.cfg.Relay.Timeout, Schedule: schedule,
-		Jitter: &a.cfg.Relay.Jitter, Lease: deliveryLease, Log: a.log, Registry: a.reg,
+		Jitter: &a.cfg.Relay.Jitter, Breaker: breakerRule(&a.cfg.Relay), Lease: deliveryLease, Log: a.log, Registry: a.reg,
 	})
 	return a.queue.takeOver(ctx, a.cluster.alone())
+}
+
+// breakerRule is the configured rule by which an endpoint fails.
+func breakerRule(c *configs.Relay) relay.Breaker {
+	b := relay.Breaker{Failures: c.Breaker, Probe: c.ProbeAfter, MaxProbe: c.ProbeMax}
+	if b.Failures == 0 {
+		b.Failures = -1
+	}
+	return b
 }
 
 func (a *App) openAPI(context.Context) error {
@@ -232,14 +257,14 @@ func (a *App) openAPI(context.Context) error {
 	a.sources = &sources{fleet: a.fleet, st: a.st, cluster: a.cluster, asked: map[string]asked{}}
 	a.findings.ingest = a.sources.receive
 	hooks := &webhooks{
-		st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), wake: a.queue.Stored, check: a.client.Check,
+		st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), wake: a.queue.Stored, poke: a.steward.poke, check: a.client.Check, timeout: a.cfg.Relay.Timeout,
 		send: a.targets[hub.KindWebhook].Send,
 	}
 	h := &health{st: a.st, region: "local", lag: func() int64 { n, _ := a.bus.Lag(bus.TopicFindings, triageGroup); return n }}
 	h.checks = map[string]func() error{"bus": a.bus.Check}
 	a.server = api.New(api.Deps{
 		Access: a.keys, Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
-		Deliveries: &deliveries{st: a.st, wake: a.queue.Stored},
+		Deliveries: &deliveries{st: a.st, rules: a.rules, wake: a.queue.Stored},
 		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return readCheckpoints(a.cfg.CheckpointFile()) }},
 		Connectors: a.sources, Vendor: a.sources.vendor, Health: h, Version: a.opts.Version, PublicURL: a.cfg.Server.BaseURL(), BodyLimit: int64(a.cfg.Server.BodyLimit),
 		ReadTimeout: a.cfg.Server.ReadTimeout, IdleTimeout: a.cfg.Server.IdleTimeout, NoMetrics: !a.cfg.Server.Metrics,
@@ -266,6 +291,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	}
 	a.spawn("waiting runs", a.pipeline.RunWaiting)
 	a.spawn("relay", func(ctx context.Context) { a.worker.Run(ctx) })
+	a.spawn("steward", a.steward.run)
 	a.spawn("cleaning", a.clean)
 	if a.listener, err = net.Listen("tcp", a.cfg.Server.Listen); err != nil {
 		return fmt.Errorf("%w; choose another address with --listen", err)

@@ -12,8 +12,9 @@ import (
 
 // deliveries shows what was sent and is to be sent.
 type deliveries struct {
-	st   *store.Store
-	wake func()
+	st    *store.Store
+	rules *ruler
+	wake  func()
 }
 
 var _ api.Deliveries = (*deliveries)(nil)
@@ -33,6 +34,9 @@ func (d *deliveries) List(ctx context.Context, t hub.TenantID, q api.DeliveryQue
 		}
 		return err
 	})
+	for i := range out.Data {
+		out.Data[i] = presentable(out.Data[i])
+	}
 	if len(out.Data) > pg.Limit {
 		out.Data = out.Data[:pg.Limit]
 		out.Next = page.Encode("deliveries", string(out.Data[pg.Limit-1].ID))
@@ -64,10 +68,22 @@ func (d *deliveries) Delivery(ctx context.Context, t hub.TenantID, id hub.Delive
 	if err != nil {
 		return nil, err
 	}
+	v.Delivery = presentable(v.Delivery)
 	return v, nil
 }
 
-// Retry makes a delivery due now. One that is being sent is left alone.
+// presentable leaves out a time that stands for none: the delivery waits for the
+// one before it.
+func presentable(d hub.Delivery) hub.Delivery {
+	if !d.DueAt.Before(hub.Never()) {
+		d.DueAt = time.Time{}
+	}
+	return d
+}
+
+// Retry makes a delivery due now, in place of its next try. One that is being sent
+// is left alone. One that is over starts its schedule anew; its attempts go on
+// counting. At an endpoint that fails it is sent as a probe.
 func (d *deliveries) Retry(ctx context.Context, p hub.Principal, id hub.DeliveryID) (*hub.Delivery, error) {
 	if !p.Can("webhooks:update") {
 		return nil, hub.E(hub.Forbidden, "this needs the permission webhooks:update")
@@ -77,11 +93,9 @@ func (d *deliveries) Retry(ctx context.Context, p hub.Principal, id hub.Delivery
 		if x, err = tx.Delivery(p.Tenant, id); err != nil {
 			return err
 		}
-		if x.State == hub.DeliveryDelivering {
-			return hub.E(hub.Conflict, "the delivery is being sent right now; look at it again in a moment")
+		if err := d.rearm(&x, hub.Truncate(time.Now())); err != nil {
+			return err
 		}
-		now := hub.Truncate(time.Now())
-		x.State, x.DueAt, x.UpdatedAt, x.Fault = hub.DeliveryPending, now, now, ""
 		if err := tx.UpdateDelivery(&x); err != nil {
 			return err
 		}
@@ -95,4 +109,23 @@ func (d *deliveries) Retry(ctx context.Context, p hub.Principal, id hub.Delivery
 		return nil, err
 	}
 	return &x, nil
+}
+
+// rearm makes x due now.
+func (d *deliveries) rearm(x *hub.Delivery, now time.Time) error {
+	e := d.rules.endpoint(x.Endpoint)
+	switch {
+	case x.State == hub.DeliveryDelivering:
+		return hub.E(hub.Conflict, "the delivery is being sent right now; look at it again in a moment")
+	case e == nil || e.Tenant != x.Tenant:
+		return hub.E(hub.Conflict, "the endpoint of the delivery does not exist any more")
+	case !e.Enabled:
+		return hub.E(hub.Conflict, "the endpoint of the delivery is disabled; enable it, and what is held for it is sent")
+	}
+	if x.State.Final() {
+		x.Base = x.Attempts
+	}
+	x.State, x.DueAt, x.UpdatedAt, x.Fault = hub.DeliveryPending, now, now, ""
+	x.Probe = d.rules.breaker(e.ID) != nil
+	return nil
 }

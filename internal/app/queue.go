@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -18,9 +19,15 @@ const (
 	// They are stored as leased to this process already, which saves a third of
 	// the writing of a delivery; what does not fit is stored as pending.
 	handoff = 4096
+	// handoffEach is how many of them may be for one endpoint, so that one that
+	// takes nothing does not keep others out.
+	handoffEach = 1024
 	// storedEvery is how often the store is asked for deliveries that are due
 	// while new ones keep coming.
 	storedEvery = 100 * time.Millisecond
+	// firstRoom is how many stored deliveries are leased of an endpoint that the
+	// worker does not know yet.
+	firstRoom = 4
 )
 
 // queue is the relay's view of the store: it leases deliveries that are due and
@@ -34,9 +41,15 @@ type queue struct {
 	woken chan struct{} // tells that there is something to send
 	// announce tells the tenant's own channels what became of an endpoint.
 	announce func(tx *store.Tx, t hub.TenantID, typ hub.EventType, subject string, data hub.EventData) error
+	// poke tells the steward that there is something to hold, release or probe.
+	poke func()
+	// told is when an endpoint's dead deliveries were last told of. It belongs to the
+	// store's writer.
+	told map[hub.EndpointID]time.Time
 
 	mu     sync.Mutex // guards what follows
-	fresh  []*hub.Delivery
+	fresh  inboxes
+	claims int64     // that leased something of the store
 	asked  time.Time // when the store was last asked for what is due
 	stored bool      // the store may hold something that is due
 }
@@ -44,25 +57,42 @@ type queue struct {
 var _ relay.Queue = (*queue)(nil)
 
 func newQueue(st *store.Store, rules *ruler, owner string, lease time.Duration, log *slog.Logger) *queue {
-	return &queue{st: st, rules: rules, log: log, owner: owner, lease: lease, woken: make(chan struct{}, 1), stored: true}
+	return &queue{
+		st: st, rules: rules, log: log, owner: owner, lease: lease, woken: make(chan struct{}, 1), stored: true, poke: func() {},
+		fresh: inboxes{byID: map[hub.EndpointID]*inbox{}}, told: map[hub.EndpointID]time.Time{},
+	}
 }
 
-// Lease tells whether a delivery that is about to be stored can be handed over
-// in memory, n others of its transaction not counted, and under which lease it
-// is to be stored then.
-func (q *queue) Lease(n int, now time.Time) (owner string, until time.Time, ok bool) {
+// Admit says how a new delivery is stored; see pipelines.Relay. What keeps an
+// order goes through the store, which knows what is before it.
+func (q *queue) Admit(e *hub.Endpoint, d *hub.Delivery, n int, now time.Time) bool {
+	switch {
+	case q.rules.holds(e):
+		d.State, d.DueAt = hub.DeliveryHeld, time.Time{}
+		return false
+	case e.Ordering == "key":
+		d.State, d.DueAt, d.Key = hub.DeliveryPending, now, d.Subject
+		return false
+	case !q.hasRoom(e.ID, n):
+		d.State, d.DueAt = hub.DeliveryPending, now
+		return false
+	}
+	d.State, d.DueAt, d.Lease = hub.DeliveryDelivering, now.Add(q.lease), q.owner
+	return true
+}
+
+func (q *queue) hasRoom(id hub.EndpointID, n int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.fresh)+n >= handoff {
-		return "", time.Time{}, false
-	}
-	return q.owner, now.Add(q.lease), true
+	return q.fresh.total+n < handoff && q.fresh.len(id) < handoffEach
 }
 
 // Handoff gives the worker deliveries that were stored under its lease.
 func (q *queue) Handoff(all []*hub.Delivery) {
 	q.mu.Lock()
-	q.fresh = append(q.fresh, all...)
+	for _, d := range all {
+		q.fresh.add(d)
+	}
 	q.mu.Unlock()
 	q.ring()
 }
@@ -85,56 +115,44 @@ func (q *queue) ring() {
 // Wake tells when there may be something new to send.
 func (q *queue) Wake() <-chan struct{} { return q.woken }
 
-// takeOver makes what was being sent when the last process died due at once, and
-// what is held for endpoints that are enabled. A hub that is alone is the only
-// one that sends; otherwise the leases of the nodes tell who has died.
+// takeOver makes what was being sent when the last process died due at once. A
+// hub that is alone is the only one that sends; otherwise the leases of the nodes
+// tell who has died.
 func (q *queue) takeOver(ctx context.Context, alone bool) error {
-	now := time.Now()
-	return q.st.Do(ctx, func(tx *store.Tx) error {
-		for _, e := range q.rules.all() {
-			if !e.Enabled || e.Kind == hub.KindConnector {
-				continue
-			}
-			if _, err := tx.ReleaseHeld(e.Tenant, e.ID, now); err != nil {
-				return err
-			}
-		}
-		if !alone {
-			return nil
-		}
-		return tx.EndLeases(q.owner, now)
-	})
+	if !alone {
+		return nil
+	}
+	return q.st.Do(ctx, func(tx *store.Tx) error { return tx.EndLeases(q.owner, time.Now()) })
 }
 
 // rooms are how many deliveries of each limited endpoint may be claimed.
 type rooms map[hub.EndpointID]int
 
-// take reports whether there is room for one more of an endpoint, and uses it.
-func (r rooms) take(id hub.EndpointID) bool {
-	n, limited := r[id]
-	if limited && n <= 0 {
-		return false
+// left is how many more of an endpoint may be claimed, def for one that is not
+// limited.
+func (r rooms) left(id hub.EndpointID, def int) int {
+	if n, limited := r[id]; limited {
+		return max(n, 0)
 	}
-	if limited {
-		r[id] = n - 1
-	}
-	return true
+	return def
 }
 
-// full lists the endpoints without room.
-func (r rooms) full() (ids []hub.EndpointID) {
-	for id, n := range r {
-		if n <= 0 {
-			ids = append(ids, id)
-		}
+// use takes n off the room of an endpoint.
+func (r rooms) use(id hub.EndpointID, n int) {
+	if had, limited := r[id]; limited {
+		r[id] = had - n
 	}
-	return ids
 }
 
 // Claim leases deliveries that are due; see relay.Queue.
 func (q *queue) Claim(ctx context.Context, limit int, lease time.Duration, limited map[hub.EndpointID]int) ([]relay.Job, error) {
 	r := rooms(maps.Clone(limited))
-	jobs := q.takeFresh(limit, r)
+	fresh, held := q.takeFresh(limit, r)
+	q.holdFresh(ctx, held)
+	jobs := make([]relay.Job, 0, len(fresh))
+	for _, d := range fresh {
+		jobs = append(jobs, q.job(d))
+	}
 	if len(jobs) == limit || !q.ask() {
 		return jobs, nil
 	}
@@ -145,9 +163,6 @@ func (q *queue) Claim(ctx context.Context, limit int, lease time.Duration, limit
 			return jobs, nil // these are leased; the store is asked again soon
 		}
 		return nil, err
-	}
-	if len(all) == limit-len(jobs) {
-		q.Stored() // there may be more
 	}
 	for i := range all {
 		jobs = append(jobs, q.job(&all[i]))
@@ -161,78 +176,210 @@ func (q *queue) ask() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
-	if now.Sub(q.asked) < storedEvery && (len(q.fresh) > 0 || !q.stored) {
+	if now.Sub(q.asked) < storedEvery && (q.fresh.total > 0 || !q.stored) {
 		return false
 	}
 	q.asked, q.stored = now, false
 	return true
 }
 
-// takeFresh gives what was handed over, as far as there is room.
-func (q *queue) takeFresh(limit int, r rooms) []relay.Job {
+// takeFresh gives what was handed over, as far as there is room, and apart from it
+// what is held by now.
+func (q *queue) takeFresh(limit int, r rooms) (out, held []*hub.Delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	jobs := make([]relay.Job, 0, min(limit, len(q.fresh)))
-	kept := q.fresh[:0]
-	for i, d := range q.fresh {
-		if len(jobs) == limit {
-			kept = append(kept, q.fresh[i:]...)
-			break
-		}
-		if r.take(d.Endpoint) {
-			jobs = append(jobs, q.job(d))
-		} else {
-			kept = append(kept, d)
+	for _, b := range slices.Clone(q.fresh.ring) {
+		if e := q.rules.endpoint(b.id); e != nil && q.rules.holds(e) {
+			held = append(held, q.fresh.take(b, len(b.all))...)
 		}
 	}
-	clear(q.fresh[len(kept):])
-	q.fresh = kept
-	return jobs
+	share := max(limit/max(len(q.fresh.ring), 1), 1)
+	for _, most := range []int{share, limit} { // each its share first
+		for _, b := range q.fresh.inTurn() {
+			n := min(most, limit-len(out), r.left(b.id, limit), len(b.all))
+			r.use(b.id, n)
+			out = append(out, q.fresh.take(b, n)...)
+		}
+	}
+	return out, held
+}
+
+// holdFresh holds what was handed over for endpoints that fail by now. If it
+// cannot be stored, the lease ends some time.
+func (q *queue) holdFresh(ctx context.Context, all []*hub.Delivery) {
+	if len(all) == 0 {
+		return
+	}
+	ids := make([]hub.DeliveryID, len(all))
+	for i, d := range all {
+		ids[i] = d.ID
+	}
+	err := q.st.Do(ctx, func(tx *store.Tx) error {
+		n, err := tx.HoldLeased(q.owner, ids, time.Now())
+		tx.Audit(heldEntry(all[0].Tenant, all[0].Endpoint, n))
+		return err
+	})
+	if err != nil {
+		q.log.Warn("deliveries are not held yet", "deliveries", len(all), "error", err)
+	}
+	q.poke()
+}
+
+// heldEntry tells the audit log of deliveries that were held together.
+func heldEntry(t hub.TenantID, id hub.EndpointID, n int64) hub.AuditEntry {
+	e := hub.Audited(hub.System(t), "endpoint.hold", "webhook", string(id))
+	e.Details = new(hub.Details).Int("deliveries", n).Value()
+	return e
 }
 
 // job puts a delivery together with its endpoint, as the step that asked for it
 // wants that.
 func (q *queue) job(d *hub.Delivery) relay.Job {
 	e := q.rules.endpoint(d.Endpoint)
-	if o := d.Options; e != nil && o != nil {
-		own := *e
-		if o.Timeout > 0 {
-			own.Timeout = o.Timeout
-		}
-		if o.Retry != nil {
-			own.Retry = o.Retry
-		}
-		e = &own
+	if e == nil {
+		return relay.Job{Delivery: *d}
 	}
-	return relay.Job{Delivery: *d, Endpoint: e}
+	b := q.rules.breaker(d.Endpoint)
+	if b == nil && d.Options == nil {
+		return relay.Job{Delivery: *d, Endpoint: e}
+	}
+	own := *e
+	own.Breaker = b
+	if o := d.Options; o != nil && o.Timeout > 0 {
+		own.Timeout = o.Timeout
+	}
+	if o := d.Options; o != nil && o.Retry != nil {
+		own.Retry = o.Retry
+	}
+	return relay.Job{Delivery: *d, Endpoint: &own}
 }
 
+// A wanted endpoint is one of which a claim leases.
+type wanted struct {
+	id    hub.EndpointID
+	most  int
+	probe bool // nothing but a probe
+}
+
+// claimStored leases what is due in the store, endpoint by endpoint.
 func (q *queue) claimStored(ctx context.Context, limit int, lease time.Duration, r rooms) (all []hub.Delivery, err error) {
 	now := time.Now()
-	err = q.st.View(ctx, func(rd *store.Reader) error {
-		all, err = rd.DueDeliveries(now, limit, r.full())
+	var due []store.Due
+	var first time.Time
+	err = q.st.View(ctx, func(rd *store.Reader) (err error) {
+		if first, err = rd.FirstLease(); err == nil {
+			due, err = rd.DueEndpoints()
+		}
 		return err
 	})
-	if err != nil || len(all) == 0 {
+	expired := !first.IsZero() && !first.After(now)
+	want := q.want(due, now, limit, r)
+	if err != nil || len(want) == 0 && !expired {
 		return nil, err
 	}
+	more := false
 	err = q.st.Do(ctx, func(tx *store.Tx) error {
-		due, err := tx.DueDeliveries(now, limit, r.full())
-		if err != nil {
-			return err
+		all, more = nil, expired
+		if expired {
+			if _, err := tx.ExpireLeases(now); err != nil {
+				return err
+			}
 		}
-		left := maps.Clone(r)
-		all = slices.DeleteFunc(due, func(d hub.Delivery) bool { return !left.take(d.Endpoint) })
-		until := hub.Truncate(now.Add(lease))
-		for i := range all { // as they are from here on
-			all[i].State, all[i].DueAt, all[i].Lease = hub.DeliveryDelivering, until, q.owner
-		}
-		return tx.Lease(all, q.owner, until)
+		return q.leaseAll(tx, want, now, lease, &all, &more)
 	})
 	if err != nil {
 		return nil, err
 	}
+	if more {
+		q.Stored()
+	}
 	return all, q.loadBodies(ctx, all)
+}
+
+// want says of which endpoints to lease how many.
+func (q *queue) want(due []store.Due, now time.Time, limit int, r rooms) (out []wanted) {
+	for _, d := range due {
+		if d.At.After(now) {
+			continue
+		}
+		if e := q.rules.endpoint(d.Endpoint); e != nil && q.rules.holds(e) {
+			q.poke() // what waits is to be held
+			if e.Enabled && r.left(d.Endpoint, 1) > 0 {
+				out = append(out, wanted{d.Endpoint, 1, true})
+			}
+			continue
+		}
+		if n := r.left(d.Endpoint, firstRoom); n > 0 {
+			out = append(out, wanted{d.Endpoint, n, false})
+		}
+	}
+	share := max(limit/max(len(out), 1), 1)
+	for i := range out {
+		out[i].most = min(out[i].most, share)
+	}
+	return out[:min(len(out), limit)]
+}
+
+// leaseAll leases what is wanted. more is set if there may be more of it.
+func (q *queue) leaseAll(tx *store.Tx, want []wanted, now time.Time, lease time.Duration, all *[]hub.Delivery, more *bool) error {
+	for _, w := range want {
+		due, err := dueOf(tx, w, now)
+		if err != nil {
+			return err
+		}
+		*more = *more || len(due) == w.most && !w.probe
+		if due, err = firstOfKeys(tx, due); err != nil {
+			return err
+		}
+		*all = append(*all, due...)
+	}
+	if len(*all) == 0 {
+		return nil
+	}
+	q.mu.Lock()
+	q.claims++
+	name := store.LeaseName(q.owner, strconv.FormatInt(q.claims, 36))
+	q.mu.Unlock()
+	until := hub.Truncate(now.Add(lease))
+	for i := range *all { // as they are from here on
+		d := &(*all)[i]
+		d.State, d.DueAt, d.Lease = hub.DeliveryDelivering, until, name
+	}
+	return tx.Lease(*all, name, until)
+}
+
+func dueOf(tx *store.Tx, w wanted, now time.Time) ([]hub.Delivery, error) {
+	if w.probe {
+		return tx.ProbeDeliveries(w.id, now)
+	}
+	return tx.DueDeliveries(w.id, now, w.most)
+}
+
+// firstOfKeys leaves out deliveries that keep an order and are not first in it.
+// They are put behind: they fall due when what is before them is over, so that
+// nobody looks at them again and again.
+func firstOfKeys(tx *store.Tx, due []hub.Delivery) ([]hub.Delivery, error) {
+	first, behind := map[string]hub.DeliveryID{}, []hub.DeliveryID(nil)
+	out := due[:0]
+	for _, d := range due {
+		if d.Key == "" {
+			out = append(out, d)
+			continue
+		}
+		if first[d.Key] == "" {
+			f, err := tx.FirstOfKey(d.Endpoint, d.Key)
+			if err != nil {
+				return nil, err
+			}
+			first[d.Key] = f.ID
+		}
+		if first[d.Key] == d.ID {
+			out = append(out, d)
+		} else {
+			behind = append(behind, d.ID)
+		}
+	}
+	return out, tx.PutBehind(behind)
 }
 
 func (q *queue) loadBodies(ctx context.Context, all []hub.Delivery) error {
@@ -256,118 +403,23 @@ func (q *queue) loadBodies(ctx context.Context, all []hub.Delivery) error {
 	})
 }
 
-// NextDue tells when the store holds something to send next.
-func (q *queue) NextDue(ctx context.Context) (at time.Time, err error) {
-	err = q.st.View(ctx, func(r *store.Reader) error {
-		at, err = r.NextDue()
+// NextDue tells when the store holds something to send next; see relay.Queue.
+func (q *queue) NextDue(ctx context.Context, limited map[hub.EndpointID]int) (at time.Time, err error) {
+	r := rooms(limited)
+	err = q.st.View(ctx, func(rd *store.Reader) error {
+		if at, err = rd.FirstLease(); err != nil {
+			return err
+		}
+		due, err := rd.DueEndpoints()
+		for _, d := range due {
+			if e := q.rules.endpoint(d.Endpoint); r.left(d.Endpoint, 1) == 0 || e != nil && q.rules.holds(e) || !d.At.Before(hub.Never()) {
+				continue
+			}
+			if at.IsZero() || d.At.Before(at) {
+				at = d.At
+			}
+		}
 		return err
 	})
 	return at, err
-}
-
-// Record stores outcomes; see relay.Queue.
-func (q *queue) Record(ctx context.Context, outcomes []relay.Outcome) error {
-	disabled := false
-	err := q.st.Do(ctx, func(tx *store.Tx) error {
-		disabled = false
-		if err := q.update(tx, outcomes); err != nil {
-			return err
-		}
-		for i := range outcomes {
-			o := &outcomes[i]
-			recordAttempt(tx, o)
-			if o.Disable != "" {
-				disabled = true
-				if err := q.disable(tx, o); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if disabled {
-		if err := q.rules.reload(ctx); err != nil { // recorded all the same: an error would have it recorded twice
-			q.log.Error("an endpoint that was switched off is still sent to until the next change", "error", err)
-		}
-	}
-	return nil
-}
-
-// alike says which deliveries come to the same row but for their id.
-type alike struct {
-	tenant           hub.TenantID
-	attempts, status int
-}
-
-// update stores the new state of every delivery, those that succeeded alike in
-// one statement.
-func (q *queue) update(tx *store.Tx, outcomes []relay.Outcome) error {
-	succeeded, at := map[alike][]hub.DeliveryID{}, time.Time{}
-	for i := range outcomes {
-		d := &outcomes[i].Delivery
-		if d.State != hub.DeliverySucceeded {
-			if err := tx.UpdateDelivery(d); err != nil {
-				return err
-			}
-			continue
-		}
-		key := alike{d.Tenant, d.Attempts, d.Status}
-		succeeded[key] = append(succeeded[key], d.ID)
-		if d.UpdatedAt.After(at) {
-			at = d.UpdatedAt
-		}
-	}
-	for key, ids := range succeeded {
-		if err := tx.SucceedDeliveries(key.tenant, ids, key.attempts, key.status, at); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// recordAttempt stores what was tried, and tells the audit log.
-func recordAttempt(tx *store.Tx, o *relay.Outcome) {
-	d := &o.Delivery
-	if o.Released() {
-		return
-	}
-	action, verdict := "delivery.attempt", string(d.State)
-	if o.Attempt == nil {
-		action = "delivery." + string(d.State)
-	} else {
-		tx.AddAttempt(d.Tenant, o.Attempt)
-		verdict = o.Attempt.Verdict
-	}
-	e := hub.Audited(hub.System(d.Tenant), action, "delivery", string(d.ID))
-	if d.State != hub.DeliverySucceeded {
-		e.Outcome = hub.AuditFailure
-	}
-	var det hub.Details
-	det.Str("endpoint", string(d.Endpoint)).Str("error", d.Error).Str("event", string(d.EventID)).Str("kind", d.Kind).
-		Int("number", int64(d.Attempts)).Int("status", int64(d.Status)).Str("verdict", verdict)
-	e.Details = det.Value()
-	tx.Audit(e)
-}
-
-// disable switches an endpoint off because its far side said so for good.
-func (q *queue) disable(tx *store.Tx, o *relay.Outcome) error {
-	e, err := tx.Endpoint(o.Delivery.Tenant, o.Delivery.Endpoint)
-	if hub.KindOf(err) == hub.NotFound || err == nil && !e.Enabled {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	e.Enabled, e.Disabled, e.UpdatedAt = false, o.Disable, hub.Truncate(time.Now())
-	e.Version++
-	tx.Audit(endpointEntry(hub.System(e.Tenant), "endpoint.disable", e))
-	q.log.Warn("endpoint switched off; its events are held", "endpoint", e.ID, "reason", o.Disable)
-	if err := tx.PutEndpoint(e, store.OriginAPI); err != nil {
-		return err
-	}
-	brief := &hub.EndpointBrief{ID: e.ID, Name: e.Name, Kind: e.Kind, URL: e.URL, Reason: o.Disable}
-	return q.announce(tx, e.Tenant, hub.EndpointDisabled, string(e.ID), hub.EventData{Endpoint: brief, Reason: o.Disable, Actor: "system"})
 }

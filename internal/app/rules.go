@@ -28,8 +28,10 @@ type ruler struct {
 	mu       sync.Mutex // one reload at a time, so that an older one cannot win
 	pipeline *pipelines.Pipeline
 
-	known sync.RWMutex // guards byID
-	byID  map[hub.EndpointID]*hub.Endpoint
+	known    sync.RWMutex // guards what follows
+	byID     map[hub.EndpointID]*hub.Endpoint
+	breakers map[hub.EndpointID]*hub.Breaker // of endpoints that fail
+	changes  int                             // of breakers by this process
 }
 
 // load reads the endpoints and makes rules of them.
@@ -59,8 +61,67 @@ func (u *ruler) load(ctx context.Context) (*pipelines.Rules, error) {
 	u.known.Lock()
 	u.byID = byID
 	u.known.Unlock()
-	return rules, nil
+	return rules, u.loadBreakers(ctx)
 }
+
+// loadBreakers reads which endpoints fail, again if one changed meanwhile.
+func (u *ruler) loadBreakers(ctx context.Context) error {
+	for {
+		u.known.RLock()
+		changes := u.changes
+		u.known.RUnlock()
+		var all map[hub.EndpointID]*hub.Breaker
+		err := u.st.View(ctx, func(r *store.Reader) (err error) {
+			all, err = r.Breakers()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		u.known.Lock()
+		same := changes == u.changes
+		if same {
+			u.breakers = all
+		}
+		u.known.Unlock()
+		if same {
+			return nil
+		}
+	}
+}
+
+// putBreaker stores in a transaction that an endpoint fails, or with nil that it
+// does not any more. It holds from the commit on.
+func (u *ruler) putBreaker(tx *store.Tx, t hub.TenantID, id hub.EndpointID, b *hub.Breaker) error {
+	tx.AfterCommit(func() {
+		u.known.Lock()
+		defer u.known.Unlock()
+		u.changes++
+		if b == nil {
+			delete(u.breakers, id)
+		} else {
+			u.breakers[id] = b
+		}
+	})
+	return tx.PutBreaker(t, id, b)
+}
+
+// breaker gives the breaker of an endpoint; nil if it does not fail.
+func (u *ruler) breaker(id hub.EndpointID) *hub.Breaker {
+	u.known.RLock()
+	defer u.known.RUnlock()
+	return u.breakers[id]
+}
+
+// failing lists the endpoints that fail.
+func (u *ruler) failing() map[hub.EndpointID]*hub.Breaker {
+	u.known.RLock()
+	defer u.known.RUnlock()
+	return maps.Clone(u.breakers)
+}
+
+// holds reports whether what is for an endpoint is held.
+func (u *ruler) holds(e *hub.Endpoint) bool { return !e.Enabled || u.breaker(e.ID) != nil }
 
 // reload puts changed endpoints into force; it returns when they are.
 func (u *ruler) reload(ctx context.Context) error {

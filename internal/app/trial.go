@@ -8,6 +8,7 @@ import (
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/ident"
 	"github.com/tocsin/tocsin/internal/store"
+	"github.com/tocsin/tocsin/relay"
 )
 
 // Test sends webhook.test now and tells how it went. The event is kept and the
@@ -27,25 +28,41 @@ func (w *webhooks) Test(ctx context.Context, p hub.Principal, id hub.EndpointID)
 	if err != nil {
 		return hub.Attempt{}, err
 	}
-	a, sendErr := w.send(ctx, e, d)
+	limited, cancel := context.WithTimeout(ctx, w.limit(e))
+	defer cancel()
+	began := time.Now()
+	a, sendErr := w.send(limited, e, d)
 	now := hub.Truncate(time.Now())
+	a.At, a.Duration = hub.Truncate(began), hub.Duration(time.Since(began).Round(time.Microsecond))
 	d.State, d.Attempts, d.Status, d.UpdatedAt, d.DueAt = hub.DeliverySucceeded, 1, a.Status, now, time.Time{}
-	a.Delivery, a.Number, a.Verdict = d.ID, 1, "succeeded"
+	a.Delivery, a.Number, a.Verdict = d.ID, 1, relay.VerdictSucceeded
 	if sendErr != nil {
-		d.State, d.Error, d.Fault, a.Verdict = hub.DeliveryDead, reason(sendErr), "endpoint", "dead"
-		a.Error = d.Error
+		d.State, d.Error, d.Fault, a.Verdict = hub.DeliveryDead, reason(sendErr), relay.FaultEndpoint, relay.VerdictDead
+		a.Error, a.Refused = d.Error, relay.RefusedBy(sendErr)
 	}
 	return a, w.st.Do(ctx, func(tx *store.Tx) error {
 		tx.AddAttempt(p.Tenant, &a)
 		entry := hub.Audited(p, "webhook.test", "webhook", string(e.ID))
 		entry.Details = new(hub.Details).Str("delivery", string(d.ID)).Str("error", d.Error).Int("status", int64(a.Status)).Value()
 		tx.Audit(entry)
-		return tx.UpdateDelivery(d)
+		_, err := tx.ConcludeDelivery(d, "")
+		return err
 	})
 }
 
-// testDelivery records the test before it is sent, leased so that the worker
-// leaves it alone.
+// limit is how long the trial may take.
+func (w *webhooks) limit(e *hub.Endpoint) time.Duration {
+	if e.Timeout > 0 {
+		return time.Duration(e.Timeout)
+	}
+	return w.timeout
+}
+
+// trialLease is what the trial is stored under while it is sent, so that the
+// worker leaves it alone. If the hub dies meanwhile, the worker sends it, once.
+const trialLease = "trial"
+
+// testDelivery records the test before it is sent.
 func (w *webhooks) testDelivery(ctx context.Context, p hub.Principal, e *hub.Endpoint) (*hub.Delivery, error) {
 	now := hub.Truncate(time.Now())
 	ev := &hub.Event{
@@ -54,7 +71,8 @@ func (w *webhooks) testDelivery(ctx context.Context, p hub.Principal, e *hub.End
 	}
 	d := &hub.Delivery{
 		ID: hub.DeliveryID(ident.New(hub.PrefixDelivery)), Tenant: p.Tenant, Endpoint: e.ID, Kind: e.Kind, Action: hub.ActionSend,
-		State: hub.DeliveryHeld, EventID: ev.ID, EventType: ev.Type, Subject: ev.Subject, CreatedAt: now, UpdatedAt: now,
+		State: hub.DeliveryDelivering, Lease: trialLease, DueAt: now.Add(w.limit(e) + time.Minute),
+		Options: &hub.DeliveryOptions{Retry: &hub.RetryPolicy{Attempts: 1}}, EventID: ev.ID, EventType: ev.Type, Subject: ev.Subject, CreatedAt: now, UpdatedAt: now,
 	}
 	err := w.st.Do(ctx, func(tx *store.Tx) error {
 		ev.Sequence = tx.NextSequence()

@@ -27,10 +27,12 @@ type webhooks struct {
 	st     *store.Store
 	rules  *ruler
 	source string // the hub's own URI
-	wake   func()
+	wake   func() // tells the worker that something is due
+	poke   func() // tells the steward that there is something to release or replay
 
 	// check gives the same verdict on a URL as a delivery will.
-	check func(ctx context.Context, url string) error
+	check   func(ctx context.Context, url string) error
+	timeout time.Duration // of a trial, where the endpoint does not say
 	// send makes one attempt.
 	send func(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hub.Attempt, error)
 }
@@ -61,6 +63,9 @@ func (w *webhooks) List(ctx context.Context, t hub.TenantID, pg page.Request) (a
 		all = all[:pg.Limit]
 		out.Next = page.Encode("webhooks", string(all[pg.Limit-1].ID))
 	}
+	for _, e := range all {
+		w.shown(e)
+	}
 	out.Data = all
 	return out, nil
 }
@@ -79,7 +84,15 @@ func (w *webhooks) Endpoint(ctx context.Context, t hub.TenantID, id hub.Endpoint
 		e, err = findWebhook(r, t, id)
 		return err
 	})
-	return e, err
+	return w.shown(e), err
+}
+
+// shown adds to an endpoint whether it fails. It is the caller's own.
+func (w *webhooks) shown(e *hub.Endpoint) *hub.Endpoint {
+	if e != nil {
+		e.Breaker = w.rules.breaker(e.ID)
+	}
+	return e
 }
 
 func findWebhook(r *store.Reader, t hub.TenantID, id hub.EndpointID) (*hub.Endpoint, error) {
@@ -162,7 +175,8 @@ func endpointEntry(p hub.Principal, action string, e *hub.Endpoint) hub.AuditEnt
 	return entry
 }
 
-// Update changes an endpoint. One that is enabled again gets what was held.
+// Update changes an endpoint. One that is enabled again gets what was held, in the
+// order in which it came.
 func (w *webhooks) Update(ctx context.Context, p hub.Principal, id hub.EndpointID, ifMatch int64, change func(*hub.Endpoint) error) (*hub.Endpoint, error) {
 	if !p.Can("webhooks:update") {
 		return nil, hub.E(hub.Forbidden, "this needs the permission webhooks:update")
@@ -171,7 +185,8 @@ func (w *webhooks) Update(ctx context.Context, p hub.Principal, id hub.EndpointI
 	if err != nil {
 		return nil, err
 	}
-	version, held := e.Version, !e.Enabled
+	e.Breaker = nil
+	version, was := e.Version, *e
 	if ifMatch != 0 && ifMatch != version {
 		return nil, hub.E(hub.Precondition, fmt.Sprintf("the endpoint is at version %d, not %d; read it again", version, ifMatch))
 	}
@@ -188,26 +203,18 @@ func (w *webhooks) Update(ctx context.Context, p hub.Principal, id hub.EndpointI
 			return err
 		}
 		tx.Audit(endpointEntry(p, "webhook.update", e))
+		if was.Enabled != e.Enabled || was.URL != e.URL { // it is tried again as if it had never failed
+			if err := w.rules.putBreaker(tx, e.Tenant, e.ID, nil); err != nil {
+				return err
+			}
+		}
 		return tx.PutEndpoint(e, store.OriginAPI)
 	})
 	if err == nil {
 		err = w.rules.reload(ctx)
 	}
-	if err == nil && held && e.Enabled {
-		err = w.release(ctx, e)
-	}
-	return e, err
-}
-
-// release sends what was held for an endpoint, in the order in which it came. It
-// comes after the relay has seen the endpoint enabled, which would hold it again
-// otherwise; if the hub dies in between, the next start does it.
-func (w *webhooks) release(ctx context.Context, e *hub.Endpoint) error {
-	return w.st.Do(ctx, func(tx *store.Tx) error {
-		tx.AfterCommit(w.wake)
-		_, err := tx.ReleaseHeld(e.Tenant, e.ID, e.UpdatedAt)
-		return err
-	})
+	w.poke() // it may have been switched on or off
+	return w.shown(e), err
 }
 
 // unchanged refuses a change that was made from an older version.
@@ -230,10 +237,14 @@ func (w *webhooks) Delete(ctx context.Context, p hub.Principal, id hub.EndpointI
 			return err
 		}
 		tx.Audit(endpointEntry(p, "webhook.delete", e))
+		if err := w.rules.putBreaker(tx, p.Tenant, id, nil); err != nil {
+			return err
+		}
 		return tx.DeleteEndpoint(p.Tenant, id)
 	})
 	if err != nil {
 		return err
 	}
+	defer w.poke() // what is held for it is over
 	return w.rules.reload(ctx)
 }

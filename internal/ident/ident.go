@@ -32,6 +32,17 @@ func New(prefix string) string {
 	return prefix + id.String()
 }
 
+// Floor gives a text that sorts before every identifier with the prefix that is
+// made at a time or later, and behind those made before it.
+func Floor(prefix string, at time.Time) string {
+	var u ulid.ULID
+	if at.Before(time.Unix(0, 0)) {
+		at = time.Unix(0, 0)
+	}
+	_ = u.SetTime(ulid.Timestamp(at)) // it fails only after the year 10889
+	return prefix + u.String()
+}
+
 // Time gives the time at which an identifier was made, or false if it is none
 // of ours.
 func Time(id string) (time.Time, bool) {

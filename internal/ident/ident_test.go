@@ -48,3 +48,17 @@ func TestTime(t *testing.T) {
 		}
 	}
 }
+
+func TestFloor(t *testing.T) {
+	before := New("dlv_")
+	now := time.Now()
+	if floor := Floor("dlv_", now.Add(time.Hour)); floor <= New("dlv_") {
+		t.Errorf("%s does not sort behind what is made before its time", floor)
+	}
+	if floor := Floor("dlv_", now.Add(-time.Hour)); floor >= before {
+		t.Errorf("%s does not sort before %s, made after its time", floor, before)
+	}
+	if floor, id := Floor("dlv_", time.Time{}), New("dlv_"); floor >= id {
+		t.Errorf("the zero time gives %s, which is not before %s", floor, id)
+	}
+}

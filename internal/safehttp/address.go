@@ -2,6 +2,7 @@ package safehttp
 
 import (
 	"net/netip"
+	"net/url"
 	"syscall"
 
 	"code.dny.dev/ssrf"
@@ -38,10 +39,11 @@ type guard struct {
 	allow    []netip.Prefix
 	public   *ssrf.Guardian
 	resolver Resolver
+	proxy    *url.URL
 }
 
-func newGuard(allow []netip.Prefix, r Resolver) guard {
-	return guard{allow: allow, resolver: r, public: ssrf.New(ssrf.WithAnyPort())}
+func newGuard(o Options) guard {
+	return guard{allow: o.Allow, resolver: o.Resolver, proxy: o.Proxy, public: ssrf.New(ssrf.WithAnyPort())}
 }
 
 // control is called with the concrete address before a connection is made.

@@ -17,6 +17,7 @@ import (
 // addresses or anything the far side wrote.
 func Explain(err error) string {
 	var refused *Refused
+	var proxy *ProxyError
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
@@ -25,6 +26,8 @@ func Explain(err error) string {
 		return ""
 	case errors.As(err, &refused):
 		return refused.Error()
+	case errors.As(err, &proxy):
+		return proxy.Error()
 	case errors.Is(err, context.Canceled):
 		return "the exchange was cancelled"
 	case errors.As(err, &dns):

@@ -9,8 +9,9 @@
 // may be used: receivers listen where they like, and a port protects nothing
 // that the address does not.
 //
-// It follows no redirect, uses no proxy, inflates nothing and speaks HTTP/1.1,
-// so that one attempt is one request on a connection of its own, and a cut
+// It follows no redirect, uses no proxy but a configured one, which is told
+// addresses that were judged, inflates nothing and speaks HTTP/1.1, so that one
+// attempt is one request on a connection of its own, and a cut
 // connection is the failure of one attempt. Connections are kept alive.
 // Errors hold no part of the URL; [Explain] makes a sentence of one.
 package safehttp
@@ -22,6 +23,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 )
 
@@ -48,6 +50,7 @@ type Options struct {
 	UserAgent string         // of requests that have none
 	Resolver  Resolver       // net.DefaultResolver if nil
 	TLS       *tls.Config    // such as further authorities; the system's if nil
+	Proxy     *url.URL       // through which every connection goes; nil for none, whatever the environment says
 }
 
 // A Client makes requests. It is safe for concurrent use.
@@ -60,7 +63,7 @@ type Client struct {
 
 // New makes a client.
 func New(o Options) *Client {
-	c := &Client{guard: newGuard(o.Allow, o.Resolver), userAgent: o.UserAgent, timeout: o.Timeout}
+	c := &Client{guard: newGuard(o), userAgent: o.UserAgent, timeout: o.Timeout}
 	if c.timeout == 0 {
 		c.timeout = 15 * time.Second
 	}

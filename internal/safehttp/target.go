@@ -162,5 +162,8 @@ func (g *guard) dialOne(ctx context.Context, address string, left int) (net.Conn
 		ctx, cancel = context.WithTimeout(ctx, max(time.Until(end)/time.Duration(left), time.Second))
 		defer cancel()
 	}
+	if g.proxy != nil {
+		return dialThrough(ctx, g.proxy, address)
+	}
 	return g.dialer().DialContext(ctx, "tcp", address)
 }

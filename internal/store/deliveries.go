@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/tocsin/tocsin/hub"
@@ -11,10 +10,11 @@ import (
 var deliveriesTable = &table{"deliveries", []string{
 	"id", "tenant", "endpoint", "kind", "action", "state", "due_at", "lease", "attempts", "event_seq", "event_id",
 	"event_type", "subject", "run_id", "step", "params", "options", "created_at", "updated_at", "status", "error", "fault",
+	"order_key", "base",
 }}
 
 const deliveryColumns = "id, tenant, endpoint, kind, action, state, due_at, attempts, event_seq, event_id, event_type, " +
-	"subject, run_id, step, params, options, created_at, updated_at, status, error, fault, lease"
+	"subject, run_id, step, params, options, created_at, updated_at, status, error, fault, lease, order_key, base"
 
 // AddDelivery stores a new delivery.
 func (tx *Tx) AddDelivery(d *hub.Delivery) {
@@ -27,7 +27,8 @@ func (tx *Tx) AddDelivery(d *hub.Delivery) {
 	}
 	tx.appendRow(deliveriesTable, string(d.ID), string(d.Tenant), string(d.Endpoint), d.Kind, d.Action, string(d.State),
 		hub.Micros(d.DueAt), d.Lease, int64(d.Attempts), d.Sequence, string(d.EventID), string(d.EventType), d.Subject,
-		string(d.Run), d.Step, params, options, hub.Micros(d.CreatedAt), hub.Micros(d.UpdatedAt), int64(d.Status), d.Error, d.Fault)
+		string(d.Run), d.Step, params, options, hub.Micros(d.CreatedAt), hub.Micros(d.UpdatedAt), int64(d.Status), d.Error, d.Fault,
+		d.Key, int64(d.Base))
 }
 
 func deliveryRow(v []any) hub.Delivery {
@@ -37,9 +38,10 @@ func deliveryRow(v []any) hub.Delivery {
 		Attempts: int(v[7].(int64)), Sequence: v[8].(int64), EventID: hub.EventID(v[9].(string)),
 		EventType: hub.EventType(v[10].(string)), Subject: v[11].(string), Run: hub.RunID(v[12].(string)), Step: v[13].(string),
 		Params: jsontext.Value(bytesOf(v[14])), CreatedAt: hub.FromMicros(v[16].(int64)), UpdatedAt: hub.FromMicros(v[17].(int64)),
-		Status: int(v[18].(int64)), Error: v[19].(string), Fault: v[20].(string),
+		Status: int(v[18].(int64)), Error: v[19].(string), Fault: v[20].(string), Lease: v[21].(string),
+		Key: v[22].(string), Base: int(v[23].(int64)),
 	}
-	d.InOrder = v[21].(string) == leaseReleased
+	d.InOrder, d.Replayed, d.Probe = d.Lease == markReleased, d.Lease == markReplayed, d.Lease == markProbe
 	if b := bytesOf(v[15]); b != nil {
 		d.Options = new(hub.DeliveryOptions)
 		_ = decode(b, d.Options) // written by us; without them the endpoint's own hold
@@ -47,96 +49,15 @@ func deliveryRow(v []any) hub.Delivery {
 	return d
 }
 
-// DueDeliveries gives up to limit deliveries whose time has come, longest due
-// first: new ones, those to be tried again, and those whose lease has ended. It
-// leaves out those of the endpoints in skip.
-func (r *Reader) DueDeliveries(now time.Time, limit int, skip []hub.EndpointID) ([]hub.Delivery, error) {
-	c := new(condition)
-	c.add("due_at <= ?", hub.Micros(now))
-	for _, id := range skip {
-		c.add("endpoint <> ?", string(id))
-	}
-	c.args = append(c.args, int64(limit))
-	var all []hub.Delivery
-	err := r.q.Query("SELECT "+deliveryColumns+" FROM deliveries WHERE state IN ('pending', 'delivering', 'retrying') AND "+c.text()+" ORDER BY due_at LIMIT "+lastParam(c.args),
-		c.args, func(v []any) error {
-			all = append(all, deliveryRow(v))
-			return nil
-		})
-	return all, err
-}
-
-// NextDue tells when the next delivery is due; zero if there is none.
-func (r *Reader) NextDue() (time.Time, error) {
-	var at time.Time
-	_, err := r.one("SELECT due_at FROM deliveries WHERE state IN ('pending', 'delivering', 'retrying') ORDER BY due_at LIMIT 1", nil, func(v []any) error {
-		at = hub.FromMicros(v[0].(int64))
-		return nil
-	})
-	return at, err
-}
-
-// Lease gives deliveries to a worker until a time: they are not due before.
-func (tx *Tx) Lease(all []hub.Delivery, owner string, until time.Time) error {
-	for i := range all {
-		_, err := tx.Exec("UPDATE deliveries SET state = 'delivering', lease = $3, due_at = $4 WHERE id = $2 AND tenant = $1",
-			string(all[i].Tenant), string(all[i].ID), owner, hub.Micros(until))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// EndLeases makes all that other owners hold due at once. An embedded hub calls
-// it at its start, when nobody else can be sending.
-func (tx *Tx) EndLeases(owner string, now time.Time) error {
-	_, err := tx.Exec("UPDATE deliveries SET due_at = $2 WHERE state = 'delivering' AND due_at > $2 AND lease <> $1", owner, hub.Micros(now))
-	return err
-}
-
-// EndLeasesOf makes all that an owner holds due at once: it has died.
-func (tx *Tx) EndLeasesOf(owner string, now time.Time) error {
-	_, err := tx.Exec("UPDATE deliveries SET due_at = $2 WHERE state = 'delivering' AND due_at > $2 AND lease = $1", owner, hub.Micros(now))
-	return err
-}
-
-// UpdateDelivery stores the new state of a delivery.
+// UpdateDelivery stores the new state of a delivery, whoever has it.
 func (tx *Tx) UpdateDelivery(d *hub.Delivery) error {
-	n, err := tx.Exec(`UPDATE deliveries SET state = $2, due_at = $3, lease = '', attempts = $4, updated_at = $5, status = $6, error = $7, fault = $8
-		WHERE id = $1 AND tenant = $9`, string(d.ID), string(d.State), hub.Micros(d.DueAt), int64(d.Attempts), hub.Micros(d.UpdatedAt), int64(d.Status), d.Error, d.Fault, string(d.Tenant))
+	n, err := tx.Exec(`UPDATE deliveries SET state = $2, due_at = $3, lease = $10, attempts = $4, updated_at = $5, status = $6, error = $7, fault = $8, base = $11
+		WHERE id = $1 AND tenant = $9`, string(d.ID), string(d.State), hub.Micros(d.DueAt), int64(d.Attempts), hub.Micros(d.UpdatedAt),
+		int64(d.Status), d.Error, d.Fault, string(d.Tenant), markOf(d), int64(d.Base))
 	if err == nil && n != 1 {
 		err = notFound("delivery", d.ID)
 	}
 	return err
-}
-
-// SucceedDeliveries stores that deliveries succeeded, all with the same number of
-// attempts and status. It is what nearly every delivery comes to, so many are
-// changed by one statement.
-func (tx *Tx) SucceedDeliveries(tenant hub.TenantID, ids []hub.DeliveryID, attempts, status int, at time.Time) error {
-	keys := make([]any, len(ids))
-	for i := range ids {
-		keys[i] = string(ids[i])
-	}
-	n, err := execIn(tx, `UPDATE deliveries SET state = 'succeeded', due_at = 0, lease = '', attempts = $2, updated_at = $3, status = $4, error = '', fault = ''
-		WHERE tenant = $1 AND id IN (?)`, []any{string(tenant), int64(attempts), hub.Micros(at), int64(status)}, keys)
-	if err == nil && n != int64(len(ids)) {
-		err = hub.E(hub.NotFound, "a delivery does not exist any more")
-	}
-	return err
-}
-
-// leaseReleased marks a delivery that was held and is to be sent in order.
-const leaseReleased = "released"
-
-// ReleaseHeld makes the held deliveries of an endpoint due, in order of their
-// making: each a microsecond after the one before.
-func (tx *Tx) ReleaseHeld(tenant hub.TenantID, id hub.EndpointID, now time.Time) (int64, error) {
-	return tx.Exec(`UPDATE deliveries SET state = 'pending', lease = $4, updated_at = $3, due_at = $3 + held.place
-		FROM (SELECT id AS held_id, row_number() OVER (ORDER BY id) AS place FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND state = 'held') AS held
-		WHERE id = held.held_id AND tenant = $1`,
-		string(tenant), string(id), hub.Micros(now), leaseReleased)
 }
 
 // Delivery gives one delivery.

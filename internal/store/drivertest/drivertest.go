@@ -80,6 +80,7 @@ func Run(t *testing.T, k Kit) {
 		{"store: close", testClose},
 		{"store: contexts", testContexts},
 		{"store: rows come back", testRoundTrips},
+		{"store: what the relay asks", testRelay},
 		{"store: long keys", testLongKeys},
 		{"store: alert counts", testAlertCounts},
 		{"store: cursors stay valid", testCursors},

@@ -192,33 +192,42 @@ func tripDelivery(t *testing.T, s *store.Store) {
 	one := func(r *store.Reader) hub.Delivery { return must[hub.Delivery](t)(r.Delivery(tenant, d.ID)) }
 	view(t, s, func(r *store.Reader) error {
 		same(t, "delivery", one(r), d)
-		same(t, "due", must[[]hub.Delivery](t)(r.DueDeliveries(when, 10, nil)), []hub.Delivery{d})
-		same(t, "not due", must[[]hub.Delivery](t)(r.DueDeliveries(when.Add(-1), 10, nil)), []hub.Delivery(nil))
+		same(t, "due", must[[]hub.Delivery](t)(r.DueDeliveries(d.Endpoint, when, 10)), []hub.Delivery{d})
+		same(t, "not due", must[[]hub.Delivery](t)(r.DueDeliveries(d.Endpoint, when.Add(-1), 10)), []hub.Delivery(nil))
+		same(t, "another's", must[[]hub.Delivery](t)(r.DueDeliveries("whk_2", when, 10)), []hub.Delivery(nil))
 		same(t, "attempts", must[[]hub.Attempt](t)(r.Attempts(tenant, d.ID)), []hub.Attempt{try})
-		same(t, "next due", must[time.Time](t)(r.NextDue()), when)
+		same(t, "due endpoints", must[[]store.Due](t)(r.DueEndpoints()), []store.Due{{Endpoint: d.Endpoint, At: when}})
 		return nil
 	})
 	until := when.Add(time.Minute)
-	do(t, s, func(tx *store.Tx) error { return tx.Lease([]hub.Delivery{d}, "w1", until) })
+	do(t, s, func(tx *store.Tx) error { return tx.Lease([]hub.Delivery{d}, "w1#1", until) })
 	view(t, s, func(r *store.Reader) error {
-		if got := one(r); got.State != hub.DeliveryDelivering || !got.DueAt.Equal(until) {
-			t.Errorf("a leased delivery is %s until %v", got.State, got.DueAt)
+		if got := one(r); got.State != hub.DeliveryDelivering || !got.DueAt.Equal(until) || got.Lease != "w1#1" {
+			t.Errorf("a leased delivery is %s until %v under %s", got.State, got.DueAt, got.Lease)
 		}
+		same(t, "first lease", must[time.Time](t)(r.FirstLease()), until)
+		same(t, "nothing waits", must[[]store.Due](t)(r.DueEndpoints()), []store.Due(nil))
 		return nil
 	})
 	do(t, s, func(tx *store.Tx) error { return tx.EndLeases("w1", when) })
 	same(t, "own lease", dueAt(t, s, d.ID), until)
+	do(t, s, func(tx *store.Tx) error { return tx.EndLeasesOf("w", when) })
+	same(t, "lease of one whose name is longer", dueAt(t, s, d.ID), until)
 	do(t, s, func(tx *store.Tx) error { return tx.EndLeases("w2", when) })
 	same(t, "lease of another", dueAt(t, s, d.ID), when)
-	d.State, d.Attempts, d.Status, d.Error, d.Fault, d.DueAt = hub.DeliveryDead, 3, 410, "gone", "endpoint", time.Time{}
+	do(t, s, func(tx *store.Tx) error { return tx.Lease([]hub.Delivery{d}, "w2", until) })
+	do(t, s, func(tx *store.Tx) error { return tx.EndLeasesOf("w2", when) })
+	same(t, "lease of the dead", dueAt(t, s, d.ID), when)
+	d.State, d.Attempts, d.Status, d.Error, d.Fault, d.DueAt, d.Base = hub.DeliveryDead, 3, 410, "gone", "endpoint", time.Time{}, 2
 	do(t, s, func(tx *store.Tx) error {
-		if n, err := tx.ReleaseHeld(tenant, "whk_1", when); n != 1 || err != nil {
+		if n, err := tx.ReleaseHeld("whk_1", when, 10); n != 1 || err != nil {
 			t.Errorf("released %d, error %v", n, err)
 		}
 		return tx.UpdateDelivery(&d)
 	})
 	view(t, s, func(r *store.Reader) error {
 		same(t, "dead delivery", one(r), d)
+		same(t, "released", must[hub.Delivery](t)(r.Delivery(tenant, held.ID)).InOrder, true)
 		counts := must[map[string]map[hub.DeliveryState]int64](t)(r.CountDeliveries(tenant, &store.DeliveryFilter{}))
 		same(t, "counts", counts, map[string]map[hub.DeliveryState]int64{hub.KindWebhook: {hub.DeliveryDead: 1, hub.DeliveryPending: 1}})
 		same(t, "filtered", len(must[[]hub.Delivery](t)(r.ListDeliveries(tenant, &store.DeliveryFilter{State: []string{"dead"}, EventID: "msg_1", Subject: "alt_1", Endpoint: "whk_1", Kind: []string{"webhook"}}, "", 0, 10))), 1)

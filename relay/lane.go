@@ -1,0 +1,111 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/tocsin/tocsin/hub"
+)
+
+// A task is a claimed delivery on its way through the worker.
+type task struct {
+	Job
+	target  Target
+	timeout time.Duration
+	claimed uint64    // number of the claim
+	until   time.Time // when it must have ended, safely before the lease does
+	started time.Time // of the send
+	done    bool
+	slow    bool // counted outside of the slots
+	shaky   bool // its lane was shaky when it was sent
+	late    bool // it is not its first try, or it was held or asked for again
+	inOrder bool // no other like it of its lane is sent beside it
+}
+
+// A lane is what the worker knows of one endpoint.
+type lane struct {
+	id       hub.EndpointID
+	fresh    []*task // first tries, in the order they were claimed
+	late     []*task // all others
+	passed   int     // fresh ones in a row that went before a late one
+	sending  int
+	ordered  int // of them, those that were held
+	slow     int
+	failures int // in a row
+	tally    tally
+	proven   bool // it has taken something since it was last shaky
+	sluggish bool // its newest answer, or a send under way, is slow
+	inRing   bool
+	rate     int       // sends a second; 0 for no limit
+	free     time.Time // when rate or failures allow the next send
+	// gone holds back what was claimed with this number or before: the endpoint
+	// was switched off or its breaker opened, and those claims may not have seen it
+	// yet.
+	gone uint64
+	// paused is until when the far side asked to be left alone (Retry-After): it
+	// means the endpoint, not the one delivery that was told.
+	paused time.Time
+}
+
+func (l *lane) shaky() bool { return l.failures > 0 && !l.proven }
+
+func (l *lane) waiting() int { return len(l.fresh) + len(l.late) }
+
+// head tells from which queue the next task comes; nil if none may go now.
+func (l *lane) head() *[]*task {
+	late := len(l.late) > 0 && !(l.late[0].inOrder && l.ordered > 0)
+	switch {
+	case len(l.fresh) > 0 && (l.passed < freshFirst || !late):
+		return &l.fresh
+	case late:
+		return &l.late
+	}
+	return nil
+}
+
+// pop takes the task that head told of.
+func (l *lane) pop() *task {
+	q := l.head()
+	t := (*q)[0]
+	(*q)[0] = nil
+	*q = (*q)[1:]
+	l.passed++
+	if t.late || len(l.late) == 0 {
+		l.passed = 0
+	}
+	return t
+}
+
+// pace sets when the rate allows the next send. A little lateness is caught up
+// with, so that the rate is met; never more than one send's worth, so that no
+// second has more than one send too many.
+func (l *lane) pace(now time.Time) {
+	interval := time.Second / time.Duration(l.rate)
+	if now.Sub(l.free) > interval {
+		l.free = now
+	}
+	l.free = l.free.Add(interval)
+}
+
+// An answer is how a send went, as far as sharing is concerned.
+type answer uint8
+
+const (
+	answered  answer = iota // the far side took it
+	failed                  // the endpoint did not
+	throttled               // it asked to wait: it is there
+	other                   // it says nothing about the endpoint
+)
+
+func (l *lane) fail(now time.Time) {
+	if l.failures++; l.failures >= shakyAfter {
+		l.proven = false
+	}
+	if l.shaky() {
+		l.free = now.Add(shakyPause)
+	}
+}
+
+// idle reports whether there is nothing to remember of a lane.
+func (l *lane) idle() bool {
+	return l.waiting()+l.sending == 0 && l.failures == 0 && l.gone == 0 && l.rate == 0 && !l.proven && !time.Now().Before(l.paused)
+}
