@@ -26,9 +26,9 @@ func (auditCmd) Help() string {
 }
 
 type auditVerifyCmd struct {
-	Data       string `xor:"log" placeholder:"DIR" help:"Data folder of a hub, which may be running; ./tocsin-data if nothing is named."`
-	Store      string `xor:"log" placeholder:"URL" help:"Database, as store.url of the configuration: sqlite:PATH."`
-	File       string `xor:"log" placeholder:"EXPORT" help:"Export to check; - is standard input."`
+	Data       string `xor:"folder" placeholder:"DIR" help:"Data folder of a hub, which may be running; ./tocsin-data if nothing is named. Beside --store: where the key and the checkpoints are."`
+	Store      string `xor:"log" placeholder:"URL" help:"Database, as store.url of the configuration: sqlite:PATH or postgres://…; TOCSIN_STORE_URL keeps its password out of the list of processes."`
+	File       string `xor:"log,folder" placeholder:"EXPORT" help:"Export to check; - is standard input."`
 	Checkpoint string `placeholder:"FILE" help:"Checkpoints that were kept elsewhere; audit.checkpoints in the data folder if not given."`
 	Key        string `placeholder:"PUBKEY" help:"Public key or a file with it; the one in the data folder if not given."`
 	Tenant     string `default:"default" help:"Whose log."`
@@ -55,8 +55,8 @@ func (c *auditVerifyCmd) Run(ctx context.Context, p *program) error {
 	o := ops.AuditOptions{
 		Data: c.Data, Store: c.Store, File: c.File, Stdin: p.stdin, Checkpoint: c.Checkpoint, Key: c.Key, Tenant: hub.TenantID(c.Tenant),
 	}
-	if c.Data == "" && c.Store == "" && c.File == "" {
-		o.Data = dataFolder()
+	if c.Store == "" && c.File == "" {
+		o.Data, o.Store = or(c.Data, dataFolder()), os.Getenv("TOCSIN_STORE_URL")
 	}
 	m := newMeter(p, entriesUnit)
 	if !c.JSON && p.terminal {

@@ -9,10 +9,12 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/tocsin/tocsin/audit"
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/store/driver"
+	"github.com/tocsin/tocsin/internal/store/postgres"
 	"github.com/tocsin/tocsin/internal/store/sqlite"
 )
 
@@ -32,15 +34,35 @@ type storedLog struct {
 // sqliteMagic begins every SQLite file.
 const sqliteMagic = "SQLite format 3\x00"
 
-// openLog opens the database of a data folder. It makes none: a file that is
+func isPostgres(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+}
+
+// openEngine opens a database, by its path or URL. It makes none: a file that is
 // missing or is no database is an error.
-func openLog(ctx context.Context, path string, tenant hub.TenantID) (*storedLog, error) {
-	if err := looksLikeSQLite(path); err != nil {
+func openEngine(ctx context.Context, database string) (driver.Engine, error) {
+	if isPostgres(database) {
+		engine, err := postgres.Open(ctx, postgres.Options{URL: database, PoolSize: 1})
+		if err != nil {
+			return nil, fmt.Errorf("the database cannot be opened (%w); look at host, name and password", err)
+		}
+		return engine, nil
+	}
+	if err := looksLikeSQLite(database); err != nil {
 		return nil, err
 	}
-	engine, err := sqlite.Open(ctx, sqlite.Options{Path: path, CacheBytes: 16 << 20, Readers: 1, Log: slog.New(slog.DiscardHandler)})
+	engine, err := sqlite.Open(ctx, sqlite.Options{Path: database, CacheBytes: 16 << 20, Readers: 1, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return nil, fmt.Errorf("the database %s cannot be opened (%w); %s", path, err, adviceFor(err))
+		return nil, fmt.Errorf("the database %s cannot be opened (%w); %s", database, err, adviceFor(err))
+	}
+	return engine, nil
+}
+
+// openLog opens a tenant's log in a database.
+func openLog(ctx context.Context, database string, tenant hub.TenantID) (*storedLog, error) {
+	engine, err := openEngine(ctx, database)
+	if err != nil {
+		return nil, err
 	}
 	l := &storedLog{engine: engine, tenant: tenant, head: hub.AuditHead{Tenant: tenant}}
 	if l.snap, err = engine.Snapshot(ctx); err == nil {
@@ -151,11 +173,10 @@ func (l *storedLog) Notes(context.Context) iter.Seq2[[]byte, error] {
 }
 
 // Entries gives the entries in the order in which they were stored, which is
-// not taken from their numbers, so that one that was moved is seen. The plus
-// keeps the database from using the index of numbers and sorting afterwards.
+// not taken from their numbers, so that one that was moved is seen.
 func (l *storedLog) Entries(ctx context.Context, from int64) iter.Seq2[hub.SealedEntry, error] {
 	return func(yield func(hub.SealedEntry, error) bool) {
-		err := l.snap.Query("SELECT seq, hash, entry FROM audit_entries WHERE +tenant = $1 AND seq >= $2 ORDER BY n", []any{string(l.tenant), from}, func(v []any) error {
+		err := l.snap.Query("SELECT seq, hash, entry FROM audit_entries WHERE tenant = $1 AND seq >= $2 ORDER BY n", []any{string(l.tenant), from}, func(v []any) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -17,10 +18,10 @@ import (
 )
 
 // AuditOptions name an audit log that lies on disk, and what it is compared
-// with. One of Data, Store and File is given.
+// with. One of Data, Store and File is given, or Data beside Store.
 type AuditOptions struct {
-	Data  string // a hub's data folder
-	Store string // sqlite:PATH, as store.url of the configuration
+	Data  string // a hub's data folder; beside Store where its key and checkpoints are
+	Store string // sqlite:PATH or postgres://…, as store.url of the configuration
 	File  string // an export; "-" is Stdin
 	Stdin io.Reader
 
@@ -37,18 +38,20 @@ type AuditOptions struct {
 	Progress func(done, total int64)
 }
 
-// folder gives where the database, its key and its checkpoints lie, and the
-// path of the database; both are "" for an export.
+// folder gives where the key and the checkpoints lie, "" if nowhere, and the
+// database: a path or a URL. Both are "" for an export.
 func (o *AuditOptions) folder() (dir, database string, err error) {
 	switch {
 	case o.File != "":
 		return "", "", nil
+	case isPostgres(o.Store):
+		return o.Data, o.Store, nil
 	case o.Store != "":
 		path, ok := strings.CutPrefix(o.Store, "sqlite:")
 		if !ok {
-			return "", "", &UsageError{fmt.Sprintf("--store %s is not known; give sqlite:PATH", o.Store)}
+			return "", "", &UsageError{fmt.Sprintf("--store %s is not known; give sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE", o.Store)}
 		}
-		return filepath.Dir(path), path, nil
+		return cmp.Or(o.Data, filepath.Dir(path)), path, nil
 	}
 	c := configs.Config{Store: configs.Store{Dir: o.Data}}
 	return o.Data, c.Store.File(), nil
@@ -82,7 +85,7 @@ func Verify(ctx context.Context, o AuditOptions) (audit.Report, error) {
 	defer func() { _ = l.close() }() // it was only read
 	opts.Log, opts.Checkpoints = ofLog(notes, o.Tenant, l.head.Log)
 	if l.empty && len(opts.Checkpoints) == 0 {
-		return unreadable(fmt.Errorf("there is no audit log of tenant %s in %s; name another with --tenant", o.Tenant, database)), nil
+		return unreadable(fmt.Errorf("there is no audit log of tenant %s in this database; name another with --tenant", o.Tenant)), nil
 	}
 	if o.Progress != nil {
 		opts.Progress = func(n int64) { o.Progress(n, l.head.Size) }
