@@ -32,6 +32,7 @@ var tampers = []struct {
 
 // Whatever is done to the log of a hub that is down is found.
 func TestAuditTampering(t *testing.T) {
+	embeddedOnly(t)
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		missing(t, "python3 is not there", "install python3, whose sqlite3 module is the other client")

@@ -20,6 +20,7 @@ import (
 // When the disk is full the hub says so, keeps what it accepted, and goes on by
 // itself when there is room again.
 func TestFullDisk(t *testing.T) {
+	embeddedOnly(t)
 	disk := smallDisk(t, "24m")
 	h := hubIn(t, disk)
 	up(t, h)

@@ -38,6 +38,7 @@ var ranges = []struct {
 
 // Whichever write fails, what was answered with 2xx is there afterwards.
 func TestEveryWriteFails(t *testing.T) {
+	embeddedOnly(t)
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		missing(t, "strace is not there", "apt-get install -y strace")

@@ -6,10 +6,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tocsin/tocsin/test/bench/rig"
+	"github.com/tocsin/tocsin/test/services"
 )
 
 // binary is the program under test.
@@ -49,6 +51,9 @@ func hubIn(t *testing.T, dir string) *rig.Hub {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if distributed() {
+		h.Env = append(h.Env, shared(t)...)
+	}
 	t.Cleanup(func() {
 		if err := h.Kill(); err != nil {
 			t.Error(err)
@@ -58,6 +63,30 @@ func hubIn(t *testing.T, dir string) *rig.Hub {
 		}
 	})
 	return h
+}
+
+// distributed reports whether the hubs under test run over Kafka and PostgreSQL:
+// TOCSIN_E2E_MODE=distributed go test ./test/e2e
+func distributed() bool { return os.Getenv("TOCSIN_E2E_MODE") == "distributed" }
+
+// shared is the environment of hubs over a database and topics of their own.
+func shared(t *testing.T) []string {
+	t.Helper()
+	return []string{
+		"TOCSIN_STORE_URL=" + services.Postgres(t).DSN(t),
+		"TOCSIN_BUS_KIND=kafka",
+		"TOCSIN_BUS_KAFKA_BROKERS=" + strings.Join(services.SharedKafka(t).Brokers(), ","),
+		fmt.Sprintf("TOCSIN_BUS_KAFKA_TOPIC_PREFIX=e2e-%x.", rand.Uint64()),
+		"TOCSIN_BUS_PARTITIONS=3",
+	}
+}
+
+// embeddedOnly leaves out a test of the file that an embedded hub keeps.
+func embeddedOnly(t *testing.T) {
+	t.Helper()
+	if distributed() {
+		t.Skip("this is about the database file of an embedded hub")
+	}
 }
 
 // up starts the hub and waits until it takes requests.
@@ -123,7 +152,13 @@ func verified(t *testing.T, h *rig.Hub) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	code, text, err := h.Run(ctx, "audit", "verify", "--data", h.Dir)
+	args := []string{"audit", "verify", "--data", h.Dir}
+	for _, v := range h.Env {
+		if url, ok := strings.CutPrefix(v, "TOCSIN_STORE_URL="); ok {
+			args = append(args, "--store", url)
+		}
+	}
+	code, text, err := h.Run(ctx, args...)
 	if err != nil || code != 0 {
 		t.Errorf("audit verify: exit %d, %v: %s; want 0", code, err, text)
 	}
