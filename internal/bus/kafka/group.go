@@ -77,6 +77,7 @@ func (b *Bus) join(t *topic, conf Group) (*group, error) {
 			id: b.opts.Prefix + conf.Name + "." + t.name,
 		}
 		g.member = newMember(g)
+		g.member.done.Go(g.member.run)
 		b.groups[name] = g
 	}
 	g.users++

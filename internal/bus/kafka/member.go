@@ -60,7 +60,6 @@ func newMember(g *group) *member {
 		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), freed: make(chan struct{}, 1),
 	}
 	m.ctx, m.cancel = context.WithCancel(g.bus.ctx)
-	m.done.Go(m.run)
 	return m
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -130,6 +131,26 @@ func TestWhatWasGivenUpDoesNotComeLate(t *testing.T) {
 	publish(t, b, "k", 2, 3)
 	ch := subscribe(t, b, kafka.Group{Name: "triage", Coalesce: true})
 	for i := range 3 {
+		if m, want := receive(t, ch), fmt.Sprint("k-", i); m.UUID != want {
+			t.Errorf("%s came, want %s", m.UUID, want)
+		}
+	}
+}
+
+// The broker and the hub do not agree about what was sent, as after a broker has
+// lost its disk: the hub begins anew.
+func TestTheBrokerKnowsOtherwise(t *testing.T) {
+	b := openBus(t, hubTopics(1))
+	publish(t, b, "k", 0, 2)
+	b.Confuse(topic, 0, 100)
+	publish(t, b, "k", 2, 4)
+	b.Confuse(topic, math.MaxInt16, 0) // the last epoch there is
+	publish(t, b, "k", 4, 6)
+	b.Confuse(topic, math.MaxInt16, 100)
+	publish(t, b, "k", 6, 8)
+	publish(t, b, "k", 8, 10)
+	ch := subscribe(t, b, kafka.Group{Name: "triage", Coalesce: true})
+	for i := range 10 {
 		if m, want := receive(t, ch), fmt.Sprint("k-", i); m.UUID != want {
 			t.Errorf("%s came, want %s", m.UUID, want)
 		}

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -142,6 +143,10 @@ func (b *Bus) look(ctx context.Context, name string) (kafka.Topic, error) {
 
 // hopeless makes an error of ours of what waiting does not help.
 func hopeless(err error) error {
+	var cert *tls.CertificateVerificationError
+	if errors.As(err, &cert) {
+		return hub.Wrap(hub.Forbidden, err, "the certificate of a Kafka broker is not to be trusted; check the authorities given")
+	}
 	for _, k := range []kafka.Error{
 		kafka.TopicAuthorizationFailed, kafka.ClusterAuthorizationFailed, kafka.SASLAuthenticationFailed,
 		kafka.UnsupportedSASLMechanism, kafka.IllegalSASLState, kafka.InvalidTopic,
