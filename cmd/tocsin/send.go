@@ -28,11 +28,12 @@ func (sendCmd) Help() string {
 Formats:
 `)
 	for _, f := range ops.Formats() {
-		fmt.Fprintf(&b, "  %-8s %s\n", f.Name, f.Doc)
+		fmt.Fprintf(&b, "  %-12s %s\n", f.Name, f.Doc)
 	}
 	b.WriteString(`
 Examples:
   tocsin send findings.json
+  tocsin send --format sarif results.sarif
   tocsin send --resume --source scanner huge.ndjson
   scanner --json | tocsin send --format ndjson -`)
 	return b.String()

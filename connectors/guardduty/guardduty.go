@@ -29,7 +29,7 @@ func Kind() connectors.Kind {
 }
 
 func looks(start []byte) bool {
-	return inbound.HasNames(start, "detail-type", "aws.guardduty") || inbound.HasNames(start, "AccountId", "Arn", "Severity", "Service", "DetectorId")
+	return inbound.HasNames(start, "detail-type", "aws.guardduty") || inbound.HasNames(start, "AccountId", "ResourceType") || inbound.HasNames(start, "accountId", "resourceType")
 }
 
 // read takes EventBridge events, {"Findings": […]}, an array, or one finding.

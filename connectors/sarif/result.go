@@ -139,8 +139,21 @@ func (r *run) assetType() string {
 	return "file"
 }
 
-// number is any number in a message, such as a line.
-var number = regexp.MustCompile(`\d+`)
+// numberless writes # for every number in a message, such as a line.
+func numberless(s string) string {
+	out, within := make([]byte, 0, len(s)), false
+	for i := range len(s) {
+		digit := s[i] >= '0' && s[i] <= '9'
+		switch {
+		case !digit:
+			out = append(out, s[i])
+		case !within:
+			out = append(out, '#')
+		}
+		within = digit
+	}
+	return string(out)
+}
 
 // mark tells apart results of one rule in one file.
 func (x *result) mark(text) []string {
@@ -165,7 +178,7 @@ func (x *result) mark(text) []string {
 		return []string{"code", string(place), hash(strings.Join(strings.Fields(string(code)), " "))}
 	}
 	words := string(x.Message.Text) + " " + strings.Join(plain(x.Message.Arguments), " ")
-	return []string{"message", string(place), hash(number.ReplaceAllString(words, "#"))}
+	return []string{"message", string(place), hash(numberless(words))}
 }
 
 func joined(prints map[string]text) []string {

@@ -37,7 +37,7 @@ func Kind() connectors.Kind {
 }
 
 func looks(start []byte) bool {
-	return inbound.HasNames(start, "runs") && (inbound.HasNames(start, "version") || inbound.HasNames(start, "$schema"))
+	return inbound.HasNames(start, "runs", "results") || inbound.HasNames(start, "runs", "tool") || inbound.HasNames(start, "runs", "version")
 }
 
 // A config is the connector's entry in the config.

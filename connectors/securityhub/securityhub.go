@@ -29,7 +29,7 @@ func Kind() connectors.Kind {
 	}
 }
 
-func looks(start []byte) bool { return inbound.HasNames(start, "ProductArn", "GeneratorId") }
+func looks(start []byte) bool { return inbound.HasNames(start, "ProductArn") }
 
 // read takes {"Findings": […]}, an EventBridge event, an array, one finding, or
 // any of these a line.

@@ -23,16 +23,22 @@ type Format struct {
 	Doc  string
 
 	extensions []string
+	looks      func(start []byte) bool // of a source system's; nil if its beginning does not tell it
+	source     string                  // of findings that name none, if the caller gives none
 	open       func(r io.Reader) items
 }
 
-// Formats lists the forms of input. A new one is an entry here.
+// Formats lists the forms of input: the hub's own first, then those of source
+// systems, which the kinds of connectors bring along.
 func Formats() []Format {
-	return []Format{
-		{"json", "one finding, or an array of findings", []string{".json"}, openJSON},
-		{"ndjson", "a finding a line", []string{".ndjson", ".jsonl", ".jsonlines"}, openLines},
-	}
+	return append([]Format{
+		{Name: "json", Doc: "one finding, or an array of findings", extensions: []string{".json"}, open: openJSON},
+		{Name: "ndjson", Doc: "a finding a line", extensions: []string{".ndjson", ".jsonl", ".jsonlines"}, open: openLines},
+	}, foreignFormats()...)
 }
+
+// own is how many of Formats are the hub's own.
+const own = 2
 
 // An item is one finding as it stands in the input.
 type item struct {
@@ -50,8 +56,9 @@ type items interface {
 	next() (item, error)
 }
 
-// chooseFormat finds a format by its name, else by the file's ending, else by
-// how the input begins.
+// chooseFormat finds a format by its name, else by the file's ending if it is
+// that of a source system's format, else by how the input begins, else by the
+// ending: a report named .json is most often somebody else's.
 func chooseFormat(name, file string, r *bufio.Reader) (Format, error) {
 	all := Formats()
 	if err := KnownFormat(name); err != nil {
@@ -61,10 +68,15 @@ func chooseFormat(name, file string, r *bufio.Reader) (Format, error) {
 		return all[i], nil
 	}
 	ext := strings.ToLower(filepath.Ext(file))
-	for _, f := range all {
-		if slices.Contains(f.extensions, ext) {
-			return f, nil
-		}
+	ending := func(f Format) bool { return slices.Contains(f.extensions, ext) }
+	if i := slices.IndexFunc(all[own:], ending); i >= 0 {
+		return all[own+i], nil
+	}
+	if f, found := sniff(all[own:], r); found {
+		return f, nil
+	}
+	if i := slices.IndexFunc(all[:own], ending); i >= 0 {
+		return all[i], nil
 	}
 	if looksLikeLines(r) {
 		return all[1], nil

@@ -92,7 +92,7 @@ func errText(err error) string {
 func TestUnknownFormatListsWhatThereIs(t *testing.T) {
 	err := KnownFormat("xml")
 	var usage *UsageError
-	if !errors.As(err, &usage) || err.Error() != `"xml" is no format; there are json, ndjson` {
+	if !errors.As(err, &usage) || err.Error() != `"xml" is no format; there are `+strings.Join(formatNames(), ", ") {
 		t.Errorf("got %v", err)
 	}
 }

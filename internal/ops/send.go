@@ -2,6 +2,7 @@ package ops
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -32,7 +33,8 @@ type SendOptions struct {
 	Stdin io.Reader
 	// Format of all files; "" to tell by the file's ending or its beginning.
 	Format string
-	// Source is put into findings that name none; "" leaves them.
+	// Source is put into findings that name none; "" leaves them, but for those
+	// of a source system's format, whose source is the format's name.
 	Source string
 	// Resume goes on where a state file says that an earlier call stopped, and
 	// keeps one while it sends.
@@ -97,6 +99,7 @@ type sender struct {
 
 	// Of the present file.
 	name   string
+	source string // of findings that name none
 	state  *sendState
 	digest hash.Hash // over all items read
 	batch  batch
@@ -148,6 +151,10 @@ func (s *sender) file(ctx context.Context, name string) (err error) {
 		return err
 	}
 	all := format.open(r)
+	if c, ok := all.(io.Closer); ok {
+		defer c.Close()
+	}
+	s.source = cmp.Or(s.o.Source, format.source)
 	if err := s.skip(ctx, all); err != nil {
 		return err
 	}
@@ -172,8 +179,8 @@ func (s *sender) stream(ctx context.Context, all items) error {
 			return fmt.Errorf("%s: %w; what stood before it was sent: mend the file, then send it again", s.name, err)
 		}
 		raw := it.raw
-		if s.o.Source != "" && it.bad == "" {
-			raw = withSource(raw, s.o.Source)
+		if s.source != "" && it.bad == "" {
+			raw = withSource(raw, s.source)
 		}
 		if len(raw) > maxItem && it.bad == "" {
 			it.bad = "is longer than 4 MiB"
