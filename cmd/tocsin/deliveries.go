@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tocsin/tocsin/hub"
 )
@@ -18,23 +17,36 @@ type deliveriesCmd struct {
 	List  deliveriesListCmd  `cmd:"" help:"List deliveries, newest first."`
 	Show  deliveriesShowCmd  `cmd:"" help:"Show a delivery with its attempts."`
 	Retry deliveriesRetryCmd `cmd:"" help:"Try deliveries now, in place of their next retry."`
+
+	Replay  deliveriesReplayCmd  `cmd:"" help:"Send an endpoint's deliveries of a range of time again."`
+	Replays deliveriesReplaysCmd `cmd:"" help:"List the replays of an endpoint, or stop one."`
 }
 
 // Help gives an example.
 func (deliveriesCmd) Help() string {
 	return `Examples:
   tocsin deliveries list --state dead,held
-  tocsin deliveries retry dlv_01J0`
+  tocsin deliveries retry --state dead --endpoint whk_01J0
+  tocsin deliveries replay whk_01J0 --since 24h`
 }
 
 type deliveriesListCmd struct {
 	apiFlags
 	pageFlags
+	deliveryFilter
+}
+
+// A deliveryFilter says which deliveries are meant.
+type deliveryFilter struct {
 	State    []string `placeholder:"S,…" help:"pending, delivering, succeeded, retrying, held, dead."`
 	Kind     []string `placeholder:"K,…" help:"Kinds of endpoint: webhook, slack, pagerduty and so on."`
 	Endpoint string   `placeholder:"ID" help:"Endpoint."`
 	Event    string   `placeholder:"ID" help:"Event."`
 	Subject  string   `placeholder:"ID" help:"Alert or other object that the event is about."`
+}
+
+func (f *deliveryFilter) query() url.Values {
+	return filters("state", commas(f.State), "kind", commas(f.Kind), "endpoint_id", f.Endpoint, "event_id", f.Event, "subject", f.Subject)
 }
 
 // Help gives an example.
@@ -46,9 +58,8 @@ func (deliveriesListCmd) Help() string {
 
 // Run lists deliveries.
 func (c *deliveriesListCmd) Run(ctx context.Context, p *program) error {
-	q := filters("state", commas(c.State), "kind", commas(c.Kind), "endpoint_id", c.Endpoint, "event_id", c.Event, "subject", c.Subject)
 	header := []string{"ID", "STATE", "KIND", "EVENT", "SUBJECT", "ATTEMPTS", "STATUS", "NEXT", "CREATED", "ERROR"}
-	return list(ctx, p, &c.apiFlags, "/deliveries", q, c.pageFlags, header, func(d *hub.Delivery) []string {
+	return list(ctx, p, &c.apiFlags, "/deliveries", c.query(), c.pageFlags, header, func(d *hub.Delivery) []string {
 		return []string{
 			string(d.ID), string(d.State), d.Kind, string(d.EventType), d.Subject, strconv.Itoa(d.Attempts), status(d.Status), clock(d.DueAt),
 			clock(d.CreatedAt), or(d.Error, "-"),
@@ -120,27 +131,4 @@ func attempts(p *program, log []hub.Attempt) error {
 		t.row(strconv.Itoa(a.Number), clock(a.At), time.Duration(a.Duration).Round(time.Millisecond).String(), status(a.Status), a.Verdict, or(a.Error, "-"))
 	}
 	return t.flush()
-}
-
-type deliveriesRetryCmd struct {
-	apiFlags
-	IDs []string `arg:"" name:"id" help:"Ids of deliveries."`
-}
-
-// Help gives an example.
-func (deliveriesRetryCmd) Help() string {
-	return `Example:
-  tocsin deliveries retry dlv_01J0 dlv_01J1`
-}
-
-// Run makes deliveries due.
-func (c *deliveriesRetryCmd) Run(ctx context.Context, p *program) error {
-	return c.each(ctx, p, c.IDs, http.MethodPost, "/deliveries/%s/retry", nil, func(answer jsontext.Value) error {
-		var d hub.Delivery
-		if err := json.Unmarshal(answer, &d); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintf(p.stdout, "%s is %s\n", d.ID, d.State)
-		return err
-	})
 }

@@ -53,6 +53,42 @@ func newStandIn() *standIn {
 		return 200, `{"data":[{"id":"dlv_1","tenant":"default","endpoint_id":"whk_1","kind":"webhook","action":"send","state":"` + r.URL.Query().Get("state") +
 			`","event_id":"msg_1","event_type":"alert.created","sequence":1,"subject":"alt_1","attempts":4,"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:05Z","last_status":500,"last_error":"the receiver answered 500"}],"next_cursor":null,"has_more":false}`
 	})
+	route("POST /deliveries/{id}/retry", func(r *http.Request) (int, string) {
+		if r.PathValue("id") == "dlv_9" {
+			return problem(409, "the delivery is being sent right now", "")
+		}
+		return 200, `{"id":"` + r.PathValue("id") + `","tenant":"default","state":"pending"}`
+	})
+	replay := func(id, state string, done int) string {
+		return fmt.Sprintf(`{"id":%q,"tenant":"default","endpoint_id":"whk_1","state":%q,"since":"2026-01-02T15:04:05Z","until":"2026-01-03T15:04:05Z","total":7,"done":%d,"skipped":1,"created_by":"key_1","created_at":"2026-01-03T15:04:05Z","count":7}`, id, state, done)
+	}
+	asked := 0
+	route("POST /webhooks/{id}/replay", func(r *http.Request) (int, string) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case r.PathValue("id") != "whk_1":
+			return problem(404, "there is no webhook endpoint", "")
+		case bytes.Contains(body, []byte(`"dry_run":true`)):
+			return 200, replay("", "dry_run", 0)
+		case !bytes.Contains(body, []byte(`"since":"2026-01-02T15:04:05Z","state":["dead"]`)):
+			return problem(422, "not what was meant: "+string(body), "")
+		}
+		return 202, replay("rpl_1", "running", 0)
+	})
+	route("GET /replays/{id}", func(*http.Request) (int, string) {
+		if asked++; asked < 2 {
+			return 200, replay("rpl_1", "running", 3)
+		}
+		return 200, replay("rpl_1", "done", 7)
+	})
+	route("POST /replays/{id}/cancel", func(r *http.Request) (int, string) { return 200, replay(r.PathValue("id"), "cancelled", 3) })
+	route("GET /webhooks/{id}/replays", func(*http.Request) (int, string) {
+		return 200, `{"data":[` + replay("rpl_1", "done", 7) + `],"next_cursor":null,"has_more":false}`
+	})
+	route("PATCH /webhooks/{id}", func(r *http.Request) (int, string) {
+		body, _ := io.ReadAll(r.Body)
+		return 200, `{"id":"` + r.PathValue("id") + `","tenant":"default","kind":"webhook",` + string(body)[1:]
+	})
 	route("GET /connectors", func(*http.Request) (int, string) {
 		return 200, `{"data":[{"name":"vault","kind":"cybervault","state":"failing","pulls":true,"receives":true,"lag_seconds":90.5,"last_error":{"at":"2026-01-02T15:04:05Z","error":"the token is wrong","advice":"make a new one"},"counts":{"findings_pulled":4,"findings_received":3,"errors":2}}],"next_cursor":null,"has_more":false}`
 	})
