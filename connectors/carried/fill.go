@@ -98,10 +98,13 @@ func checkFixed(name, text string) error {
 // Fill fills in f by input. The error names the fields whose expressions failed;
 // the others are filled in all the same.
 func (p *Filler) Fill(f *hub.Finding, input jsontext.Value, now time.Time) error {
-	vars := expr.Vars{Input: input, Now: now}
+	return p.fill(f, &expr.Vars{Input: input, Now: now})
+}
+
+func (p *Filler) fill(f *hub.Finding, vars *expr.Vars) error {
 	var faults []error
 	for _, field := range p.fields {
-		v, err := field.template.Eval(&vars)
+		v, err := field.template.Eval(vars)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", field.name, err))
 			continue

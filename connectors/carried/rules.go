@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"time"
+	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tocsin/tocsin/hub"
@@ -96,33 +96,58 @@ func (r *Rules) None() bool { return len(r.rules) == 0 }
 
 // An Input is a message as rules see it.
 type Input struct {
-	Text   string
-	Fields map[string]any // names as they stand in expressions; text and match are taken
+	Text string
 
-	encoded jsontext.Value
+	// Fields are texts, whole numbers as int64, maps from text to text, and JSON.
+	// The names text and match are taken.
+	Fields map[string]any
+
+	decoded bool
 }
 
-// json gives the input with what a rule's groups matched.
-func (in *Input) json(match map[string]string) jsontext.Value {
-	if match == nil && in.encoded != nil {
-		return in.encoded
+// plain gives the input with what a rule's groups matched, in the bounds of
+// expressions. It is the same map at each call.
+func (in *Input) plain(match map[string]string) map[string]any {
+	if !in.decoded {
+		in.decoded = true
+		in.Fields["text"] = clip(in.Text)
+		for name, v := range in.Fields {
+			switch v := v.(type) {
+			case jsontext.Value:
+				in.Fields[name] = decode(v)
+			case inbound.Text:
+				in.Fields[name] = clip(string(v))
+			case string:
+				in.Fields[name] = clip(v)
+			}
+		}
 	}
-	members := make(map[string]any, len(in.Fields)+2)
-	for k, v := range in.Fields {
-		members[k] = v
-	}
-	members["text"] = in.Text
+	delete(in.Fields, "match")
 	if match != nil {
-		members["match"] = match
+		in.Fields["match"] = match
 	}
-	b, err := json.Marshal(members, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	return in.Fields
+}
+
+// decode gives JSON as plain values; nil if an expression may not see so much.
+func decode(raw jsontext.Value) any {
+	v, err := expr.Decode(raw)
 	if err != nil {
-		b = jsontext.Value("{}") // no expression over it is true
+		return nil
 	}
-	if match == nil {
-		in.encoded = b
+	return v
+}
+
+// clip cuts a text to what an expression sees, at a character's start.
+func clip(s string) string {
+	if len(s) <= expr.MaxText {
+		return s
 	}
-	return b
+	n := expr.MaxText
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // A Fit is a rule that fits a message.
@@ -130,9 +155,10 @@ type Fit struct {
 	Name string
 	Drop bool
 
-	rule  *rule
-	input jsontext.Value
-	match []string // what the named groups matched, in order
+	rule   *rule
+	input  *Input
+	match  map[string]string
+	groups []string // the same, in order
 }
 
 // Fit finds the first rule for a message, nil if there is none. The error is
@@ -145,10 +171,8 @@ func (r *Rules) Fit(in *Input, now time.Time) (*Fit, error) {
 		if !ok {
 			continue
 		}
-		raw := jsontext.Value(nil)
 		if c.when != nil {
-			raw = in.json(match)
-			fits, err := c.when.Test(&expr.Vars{Input: raw, Now: now})
+			fits, err := c.when.Test(&expr.Vars{InputPlain: in.plain(match), Now: now})
 			if err != nil {
 				faults = append(faults, fmt.Errorf("rule %s: %w", c.Name, err))
 			}
@@ -156,10 +180,7 @@ func (r *Rules) Fit(in *Input, now time.Time) (*Fit, error) {
 				continue
 			}
 		}
-		if raw == nil {
-			raw = in.json(match)
-		}
-		return &Fit{Name: c.Name, Drop: c.Drop, rule: c, input: raw, match: groups}, errors.Join(faults...)
+		return &Fit{Name: c.Name, Drop: c.Drop, rule: c, input: in, match: match, groups: groups}, errors.Join(faults...)
 	}
 	return nil, errors.Join(faults...)
 }
@@ -189,11 +210,15 @@ func (r *rule) matches(text string) (match map[string]string, groups []string, o
 const maxMatched = 64 << 10
 
 // Fill fills in a finding as the rule has it. For a finding that has no identity
-// of its own, fresh, it is the rule with the asset and what its groups matched.
+// of its own, fresh, it is the rule with the asset and what its groups matched,
+// or the title if it has none.
 func (f *Fit) Fill(out *hub.Finding, fresh bool, now time.Time) error {
-	err := f.rule.fill.Fill(out, f.input, now)
+	err := f.rule.fill.fill(out, &expr.Vars{InputPlain: f.input.plain(f.match), Now: now})
 	if fresh && !f.rule.keyed {
-		out.SourceID = inbound.Key(append([]string{f.Name, out.AssetID}, f.match...)...)
+		if len(f.groups) == 0 {
+			f.groups = []string{out.Title}
+		}
+		out.SourceID = inbound.Key(append([]string{f.Name, out.AssetID}, f.groups...)...)
 	} else if f.rule.keyed && out.SourceID == "" {
 		out.SourceID = inbound.Key(f.Name, out.AssetID)
 	}

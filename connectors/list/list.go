@@ -16,6 +16,7 @@ import (
 	"github.com/tocsin/tocsin/connectors/securityhub"
 	splunkhec "github.com/tocsin/tocsin/connectors/splunk_hec"
 	"github.com/tocsin/tocsin/connectors/suricata"
+	"github.com/tocsin/tocsin/connectors/syslog"
 	"github.com/tocsin/tocsin/connectors/trivy"
 	"github.com/tocsin/tocsin/connectors/vigilare"
 	"github.com/tocsin/tocsin/connectors/wazuh"
@@ -36,6 +37,7 @@ func Kinds() []connectors.Kind {
 		securityhub.Kind(),
 		splunkhec.Kind(),
 		suricata.Kind(),
+		syslog.Kind(),
 		trivy.Kind(),
 		vigilare.Kind(),
 		wazuh.Kind(),

@@ -33,6 +33,15 @@ func TestInput(t *testing.T) {
 			t.Errorf("%s: compiled", source)
 		}
 	}
+	for _, v := range []Vars{v, {InputPlain: map[string]any{"app": "sshd", "severity": int64(3), "match": map[string]string{"user": "bob"}}}} {
+		p, err := Compile(InputCondition, `input.app == "sshd" && input.severity < 4 && (!has(input.match) || input.match.user == "bob")`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := p.Test(&v); !ok || err != nil {
+			t.Errorf("%v: %v, %v", v.InputPlain, ok, err)
+		}
+	}
 	tpl, err := CompileTemplate(InputValue, "on ${{ input.app }}: ${{ input.severity }}")
 	if err != nil {
 		t.Fatal(err)

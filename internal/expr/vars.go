@@ -26,8 +26,10 @@ type Vars struct {
 	Run     *Run
 	// Item is the element at hand, as JSON; nil outside of for_each.
 	Item jsontext.Value
-	// Input is a document of a source system, as JSON.
-	Input jsontext.Value
+	// Input is a document of a source system, as JSON, or InputPlain as values of
+	// the kinds that [Decode] gives, within its bounds.
+	Input      jsontext.Value
+	InputPlain map[string]any
 	// Body is what Input is a part of, as JSON, and Headers came with it, their
 	// names in small letters.
 	Body    jsontext.Value
@@ -138,6 +140,9 @@ func (v *activation) ResolveName(name string) (any, bool) {
 		}
 		return shown(&v.item), true
 	case "input":
+		if v.InputPlain != nil {
+			return v.InputPlain, true
+		}
 		return shown(&v.input), true
 	case "body":
 		return shown(&v.body), true

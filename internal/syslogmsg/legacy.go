@@ -151,7 +151,7 @@ func cutZone(t time.Time, s string) (time.Time, string) {
 // what the message says.
 func cutHost(s string) (host, rest string) {
 	word, rest := cutWords(s, 1)
-	if word == "" || strings.ContainsAny(word, "[]{}=|\"'%,;") || len(word) > 255 || strings.HasSuffix(word, ":") {
+	if word == "" || strings.ContainsAny(word, "[]{}=|\"'%,;") || len(word) > 255 || strings.HasSuffix(word, ":") || !graphic(word) {
 		return "", s
 	}
 	if after, ok := strings.CutPrefix(rest, ": "); ok { // Cisco ASA: "fw01 : %ASA-…"
@@ -160,10 +160,20 @@ func cutHost(s string) (host, rest string) {
 	return word, rest
 }
 
+// graphic reports whether s is of ASCII characters that one can see.
+func graphic(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // cutTag takes "app: ", "app[pid]: " or "app[pid] " off.
 func cutTag(s string) (app, proc, rest string) {
 	end := strings.IndexAny(s, ":[ ")
-	if end <= 0 || end > 48 || s[end] == ' ' || strings.ContainsAny(s[:end], "{}=|\"',;") {
+	if end <= 0 || end > 48 || s[end] == ' ' || strings.ContainsAny(s[:end], "{}=|\"',;") || !graphic(s[:end]) {
 		return "", "", s
 	}
 	app, rest = s[:end], s[end:]
