@@ -259,7 +259,11 @@ func (m *meter) Read(p []byte) (int, error) {
 
 // skipBOM drops the mark that some editors and shells put first.
 func skipBOM(r io.Reader) (b *bufio.Reader, skipped int64) {
-	b = bufio.NewReaderSize(r, 64<<10)
+	size := 64 << 10
+	if l, known := r.(interface{ Len() int }); known { // a request is most often far shorter
+		size = min(size, l.Len()+1)
+	}
+	b = bufio.NewReaderSize(r, size)
 	if start, _ := b.Peek(3); string(start) == "\uFEFF" {
 		n, _ := b.Discard(3)
 		return b, int64(n)
