@@ -394,14 +394,29 @@ func (a *App) clean(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Minute)
 	defer tick.Stop()
 	for {
-		err := a.st.Do(ctx, func(tx *store.Tx) error { return tx.ForgetIdempotent(time.Now().Add(-idempotencyWindow)) })
-		if err != nil && ctx.Err() == nil {
+		if err := a.forget(ctx); err != nil && ctx.Err() == nil {
 			a.log.Warn("cleaning failed", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+	}
+}
+
+// forget removes first answers that nobody may ask for any more, some at a time,
+// because other writers wait meanwhile.
+func (a *App) forget(ctx context.Context) error {
+	const some = 2000
+	for {
+		var n int64
+		err := a.st.Do(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.ForgetIdempotent(time.Now().Add(-idempotencyWindow), some)
+			return err
+		})
+		if err != nil || n < some {
+			return err
 		}
 	}
 }

@@ -42,7 +42,7 @@ func isPostgres(url string) bool {
 // missing or is no database is an error.
 func openEngine(ctx context.Context, database string) (driver.Engine, error) {
 	if isPostgres(database) {
-		engine, err := postgres.Open(ctx, postgres.Options{URL: database, PoolSize: 1})
+		engine, err := postgres.Open(ctx, postgres.Options{URL: database, PoolSize: 1, ReadOnly: true})
 		if err != nil {
 			return nil, fmt.Errorf("the database cannot be opened (%w); look at host, name and password", err)
 		}

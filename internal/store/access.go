@@ -111,9 +111,11 @@ func (tx *Tx) PutIdempotent(tenant hub.TenantID, key string, row IdempotencyRow)
 		string(tenant), key, row.Request, int64(row.Status), row.Response, hub.Micros(row.At))
 }
 
-// ForgetIdempotent removes answers older than a time.
-func (tx *Tx) ForgetIdempotent(before time.Time) error {
-	return tx.send("DELETE FROM idempotency WHERE at < $1", hub.Micros(before))
+// ForgetIdempotent removes the oldest answers of those before a time, about limit
+// of them, and tells how many there were.
+func (tx *Tx) ForgetIdempotent(before time.Time, limit int) (int64, error) {
+	return tx.Exec(`DELETE FROM idempotency WHERE at < $1 AND at <= (SELECT max(at) FROM
+		(SELECT at FROM idempotency WHERE at < $1 ORDER BY at LIMIT $2) AS part)`, hub.Micros(before), int64(limit))
 }
 
 // Meta gives a setting of the database itself; "" if it is not there.

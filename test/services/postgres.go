@@ -261,17 +261,11 @@ func childrenOf(pid int) (all []int) {
 }
 
 // DSN makes an empty database for the test and gives its address. The database
-// goes away with the test.
+// goes away with the server: dropping it would make that write out all there is.
 func (p *PostgresServer) DSN(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", p.named.Add(1))
 	p.admin(t, "createdb", name)
-	t.Cleanup(func() {
-		if err := p.revive(); err != nil {
-			t.Error(err)
-		}
-		p.admin(t, "dropdb", "--force", name)
-	})
 	return (&url.URL{Scheme: "postgres", User: url.User("tocsin"), Host: "127.0.0.1:" + p.port(), Path: "/" + name}).String()
 }
 

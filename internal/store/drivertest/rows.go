@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -350,7 +351,19 @@ func tripSmall(t *testing.T, s *store.Store) {
 		same(t, "meta", must[string](t)(r.Meta("m")), "v")
 		return nil
 	})
-	do(t, s, func(tx *store.Tx) error { return tx.ForgetIdempotent(when.Add(time.Second)) })
+	do(t, s, func(tx *store.Tx) error {
+		for i := range 5 {
+			row := store.IdempotencyRow{Request: []byte{1}, Response: []byte{}, At: when.Add(time.Duration(i+1) * time.Second)}
+			if err := tx.PutIdempotent(tenant, fmt.Sprint("later", i), row); err != nil {
+				return err
+			}
+		}
+		n, err := tx.ForgetIdempotent(when.Add(4*time.Second), 3)
+		n2, err2 := tx.ForgetIdempotent(when.Add(4*time.Second), 3)
+		n3, err3 := tx.ForgetIdempotent(when.Add(4*time.Second), 3)
+		same(t, "forgotten", []int64{n, n2, n3}, []int64{3, 1, 0})
+		return errors.Join(err, err2, err3)
+	})
 	view(t, s, func(r *store.Reader) error {
 		if _, found, err := r.Idempotent(tenant, "k"); found || err != nil {
 			t.Errorf("a forgotten answer is found: %v, error %v", found, err)

@@ -258,7 +258,7 @@ func (c *conn) refused(m *pgproto3.ErrorResponse, at int, before error) (err, br
 		}
 		err = classify(err)
 	}
-	if fatal(pg) || stale(pg) {
+	if fatal(pg) || stale(pg) || demoted(pg) {
 		return err, c.broke(err)
 	}
 	return err, nil

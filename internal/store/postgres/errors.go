@@ -72,10 +72,14 @@ func kindOfCode(code string) driver.Kind {
 }
 
 // stale reports that a prepared statement is gone or does not fit any more,
-// because somebody changed the schema: the connection is of no more use.
+// because somebody changed the schema.
 func stale(pg *pgconn.PgError) bool {
 	return pg.Code == "26000" || pg.Code == "0A000" && pg.Routine == "RevalidateCachedQuery"
 }
+
+// demoted reports that the server is a standby now: the next connection is to
+// find the one that took over.
+func demoted(pg *pgconn.PgError) bool { return pg.Code == "25006" }
 
 // fatal reports an error after which PostgreSQL closes the connection.
 func fatal(pg *pgconn.PgError) bool {

@@ -42,7 +42,11 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, log *slog.Logger) (err
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	if err := checkVersion(ctx, p); err != nil {
+	has, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return classify(fmt.Errorf("read the schema's version: %w", err))
+	}
+	if err := checkVersion(has); err != nil {
 		return err
 	}
 	if _, err := p.Up(ctx); err != nil {
@@ -85,14 +89,35 @@ func lockSchema(ctx context.Context, db *sql.DB, log *slog.Logger) (unlock func(
 }
 
 // checkVersion refuses a database that a newer program has changed.
-func checkVersion(ctx context.Context, p *goose.Provider) error {
-	has, err := p.GetDBVersion(ctx)
+func checkVersion(has int64) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
-		return classify(fmt.Errorf("read the schema's version: %w", err))
+		return err
 	}
-	all := p.ListSources()
-	if knows := all[len(all)-1].Version; has > knows {
+	knows, err := goose.NumericComponent(files[len(files)-1]) // they are in order
+	if err != nil {
+		return err
+	}
+	if has > knows {
 		return fmt.Errorf("the database's schema is version %d and this program knows up to %d: a newer tocsin has used it; start that one, or restore a backup from before", has, knows)
 	}
 	return nil
+}
+
+// look checks a database that is not to be changed.
+func (e *Engine) look(ctx context.Context) error {
+	c, err := e.connect(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	has := int64(0)
+	err = c.query("SELECT max(version_id) FROM goose_db_version WHERE is_applied", nil, func(v []any) error {
+		has, _ = v[0].(int64)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("there is no database of tocsin here: %w", err)
+	}
+	return checkVersion(has)
 }

@@ -61,6 +61,9 @@ type Options struct {
 	// Turn is for how long this hub may keep the turn to write without doing
 	// anything, so that others need not wait for one that hangs; 0 is 2 s.
 	Turn time.Duration
+	// ReadOnly leaves the schema as it is and allows snapshots only, for tools that
+	// look at what a hub has written.
+	ReadOnly bool
 	// Log takes what is worth knowing of the server.
 	Log *slog.Logger
 }
@@ -126,6 +129,9 @@ func configure(url string) (*pgx.ConnConfig, error) {
 
 // prepare brings the schema up to date and connects the writer.
 func (e *Engine) prepare(ctx context.Context, config *pgx.ConnConfig) error {
+	if e.opts.ReadOnly {
+		return e.look(ctx)
+	}
 	if err := migrate(ctx, config, e.opts.Log); err != nil {
 		return err
 	}
@@ -180,6 +186,9 @@ func (e *Engine) connect(ctx context.Context, writes bool) (*conn, error) {
 // Begin waits for the turn of this hub and starts the write transaction. If it
 // finds the connection broken it tries once with a new one.
 func (e *Engine) Begin(ctx context.Context) (driver.Tx, error) {
+	if e.opts.ReadOnly {
+		return nil, &driver.Error{Kind: driver.ReadOnly, Err: errors.New("the database was opened for reading")}
+	}
 	fresh := false
 	if e.writer == nil || e.writer.dead != nil {
 		if err := e.reconnect(ctx); err != nil {

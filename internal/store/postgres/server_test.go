@@ -356,3 +356,61 @@ func TestSchemaChangesUnderAHub(t *testing.T) {
 		t.Errorf("got %q, want 2", got)
 	}
 }
+
+// Who only looks changes nothing, and sees what a hub writes.
+func TestReadOnly(t *testing.T) {
+	dsn := services.Postgres(t).DSN(t)
+	if e, err := postgres.Open(t.Context(), postgres.Options{URL: dsn, ReadOnly: true}); err == nil || !strings.Contains(err.Error(), "no database of tocsin") {
+		t.Errorf("an empty database gives %v", err)
+		if err == nil {
+			e.Close()
+		}
+	}
+	if got := ask(t, dsn, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"); got[0] != "0" {
+		t.Errorf("looking made %s tables", got[0])
+	}
+	s := open(t, postgres.Options{URL: dsn})
+	if err := put(s, "a", "1"); err != nil {
+		t.Fatal(err)
+	}
+	e := engine(t, postgres.Options{URL: dsn, ReadOnly: true, PoolSize: 1})
+	defer e.Close()
+	snap, err := e.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snap.Close()
+	err = snap.Query("SELECT value FROM meta WHERE name = 'a'", nil, func(v []any) error {
+		if v[0] != "1" {
+			t.Errorf("got %v, want 1", v[0])
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if tx, err := e.Begin(t.Context()); driver.KindOf(err) != driver.ReadOnly {
+		t.Errorf("a transaction begins with %v, %v", tx, err)
+	}
+}
+
+// A server that became a standby is left for the one that took over.
+func TestDemotedServer(t *testing.T) {
+	dsn := services.Postgres(t).DSN(t)
+	s := open(t, postgres.Options{URL: dsn})
+	if err := put(s, "a", "1"); err != nil {
+		t.Fatal(err)
+	}
+	name := dsn[strings.LastIndexByte(dsn, '/')+1:]
+	// as far as a session can see, read-only is what a standby is
+	ask(t, dsn, "ALTER DATABASE "+name+" SET default_transaction_read_only = on",
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+name+"' AND application_name = 'tocsin'")
+	if err := put(s, "a", "2"); hub.KindOf(err) != hub.Transient || driver.KindOf(s.Health()) != driver.ReadOnly {
+		t.Errorf("a standby gives %v, and the health %v", err, s.Health())
+	}
+	ask(t, dsn, "SET default_transaction_read_only = off", "ALTER DATABASE "+name+" RESET default_transaction_read_only")
+	comesBack(t, s)
+	if err := put(s, "a", "3"); err != nil {
+		t.Error(err)
+	}
+}
