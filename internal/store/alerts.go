@@ -125,14 +125,11 @@ func (tx *Tx) PutAlert(a, old *hub.Alert, doc []byte) error {
 		tx.count(old, -1)
 		tx.count(a, 1)
 	}
-	n, err := tx.Exec(`UPDATE alerts SET changed = $3, version = $4, status = $5, severity = $6, account = $7, assignee = $8,
+	return tx.sendOne(func() error { return notFound("alert", a.ID) },
+		`UPDATE alerts SET changed = $3, version = $4, status = $5, severity = $6, account = $7, assignee = $8,
 		risk = $9, updated_at = $10, doc = $11 WHERE tenant = $1 AND id = $2`,
 		string(a.Tenant), string(a.ID), changed, a.Version, string(a.Status), string(a.Severity), a.Account(), a.Assignee,
 		a.RiskScore, hub.Micros(a.UpdatedAt), doc)
-	if err == nil && n != 1 {
-		err = notFound("alert", a.ID)
-	}
-	return err
 }
 
 type countKey struct {

@@ -51,13 +51,10 @@ func deliveryRow(v []any) hub.Delivery {
 
 // UpdateDelivery stores the new state of a delivery, whoever has it.
 func (tx *Tx) UpdateDelivery(d *hub.Delivery) error {
-	n, err := tx.Exec(`UPDATE deliveries SET state = $2, due_at = $3, lease = $10, attempts = $4, updated_at = $5, status = $6, error = $7, fault = $8, base = $11
+	return tx.sendOne(func() error { return notFound("delivery", d.ID) },
+		`UPDATE deliveries SET state = $2, due_at = $3, lease = $10, attempts = $4, updated_at = $5, status = $6, error = $7, fault = $8, base = $11
 		WHERE id = $1 AND tenant = $9`, string(d.ID), string(d.State), hub.Micros(d.DueAt), int64(d.Attempts), hub.Micros(d.UpdatedAt),
 		int64(d.Status), d.Error, d.Fault, string(d.Tenant), markOf(d), int64(d.Base))
-	if err == nil && n != 1 {
-		err = notFound("delivery", d.ID)
-	}
-	return err
 }
 
 // Delivery gives one delivery.

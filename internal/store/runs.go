@@ -15,12 +15,9 @@ func (tx *Tx) AddRun(r *hub.RunRecord) {
 
 // UpdateRun stores what a run has come to.
 func (tx *Tx) UpdateRun(r *hub.RunRecord) error {
-	n, err := tx.Exec("UPDATE runs SET state = $3, due_at = $4, doc = $5 WHERE tenant = $1 AND id = $2",
+	return tx.sendOne(func() error { return notFound("run", r.ID) },
+		"UPDATE runs SET state = $3, due_at = $4, doc = $5 WHERE tenant = $1 AND id = $2",
 		string(r.Tenant), string(r.ID), string(r.State), hub.Micros(r.DueAt), r.Doc)
-	if err == nil && n != 1 {
-		err = notFound("run", r.ID)
-	}
-	return err
 }
 
 const runColumns = "id, tenant, playbook, version, alert_id, state, due_at, event_seq, doc"

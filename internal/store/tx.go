@@ -91,6 +91,15 @@ func (tx *Tx) send(query string, args ...any) error {
 	return tx.check(tx.dtx.Send(query, args))
 }
 
+// sendOne is send for a statement that must change one row.
+func (tx *Tx) sendOne(missing func() error, query string, args ...any) error {
+	if err := tx.flushNamed(query); err != nil {
+		return err
+	}
+	tx.execs++
+	return tx.check(tx.dtx.SendOne(query, args, missing))
+}
+
 // check keeps an error that concerns the whole transaction, or that spoils it,
 // so that it counts even if the caller's function ignores it.
 func (tx *Tx) check(err error) error {

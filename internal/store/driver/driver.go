@@ -72,6 +72,9 @@ type Tx interface {
 	// Send runs a statement no later than the next call of another method but Undo
 	// and Rollback. Its error may be that call's.
 	Send(query string, args []any) error
+	// SendOne is Send for a statement that must change one row. If it does not, the
+	// error is what missing gives.
+	SendOne(query string, args []any, missing func() error) error
 	// Savepoint marks a point that Undo returns to. There is one at a time.
 	Savepoint() error
 	// Release forgets the savepoint, keeping what was done since. After an error

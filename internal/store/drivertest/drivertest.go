@@ -67,6 +67,7 @@ func Run(t *testing.T, k Kit) {
 		{"unique violation", testUnique},
 		{"an error of the row function", testRowError},
 		{"statements tell how many rows", testRowsAffected},
+		{"statements sent without waiting", testSent},
 		{"many different statements", testManyStatements},
 		{"backup", testBackup},
 

@@ -443,6 +443,75 @@ func testRowsAffected(t *testing.T, k Kit) {
 	})
 }
 
+// Statements that are sent run in their order with the others, and none of their
+// errors is lost: the transaction is not committed.
+func testSent(t *testing.T, k Kit) {
+	e := k.fresh(t)
+	missing := errors.New("missing")
+	const change = "UPDATE meta SET value = $2 WHERE name = $1"
+	one := func(tx driver.Tx, name string) error {
+		return tx.SendOne(change, []any{name, "2"}, func() error { return missing })
+	}
+	send := func(tx driver.Tx, name string) error { return tx.Send(putMeta, []any{name, "1"}) }
+	write(t, e, func(tx driver.Tx) {
+		if err := errors.Join(send(tx, "a"), one(tx, "a"), send(tx, "b")); err != nil {
+			t.Error(err)
+		}
+		if n := exec(t, tx, "DELETE FROM meta WHERE value = '1'"); n != 1 {
+			t.Errorf("removed %d rows, want b alone", n)
+		}
+		for i := range 2000 { // more than fit on the way
+			if err := errors.Join(send(tx, fmt.Sprint("c", i)), one(tx, fmt.Sprint("c", i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := exec(t, tx, "DELETE FROM meta WHERE name <> 'a' AND value = '2'"); n != 2000 {
+			t.Errorf("removed %d rows, want 2000", n)
+		}
+	})
+	wantNames(t, e, "a")
+	for name, bad := range map[string]func(tx driver.Tx) error{
+		"twice":      func(tx driver.Tx) error { return errors.Join(send(tx, "a"), send(tx, "d")) },
+		"missing":    func(tx driver.Tx) error { return errors.Join(one(tx, "nobody"), send(tx, "d")) },
+		"a bad text": func(tx driver.Tx) error { return errors.Join(tx.Send("UPDATE nonsense", nil), send(tx, "d")) },
+	} {
+		for how, next := range map[string]func(tx driver.Tx) error{
+			"commit": driver.Tx.Commit,
+			"query": func(tx driver.Tx) error {
+				return tx.Query("SELECT name FROM meta", nil, func([]any) error { return nil })
+			},
+			"exec": func(tx driver.Tx) error { _, err := tx.Exec(change, []any{"a", "3"}); return err },
+		} {
+			tx := begin(t, e)
+			err := bad(tx)
+			if err == nil {
+				err = next(tx)
+			}
+			if err == nil || driver.Broken(err) || errors.Is(err, missing) != (name == "missing") {
+				t.Errorf("%s, then %s: got %v", name, how, err)
+			}
+			tx.Rollback()
+		}
+		write(t, e, func(tx driver.Tx) {
+			exec(t, tx, change, "a", "2")
+			if err := tx.Savepoint(); err != nil {
+				t.Fatal(err)
+			}
+			err := bad(tx)
+			if err == nil {
+				err = tx.Release()
+			}
+			if err == nil || errors.Is(err, missing) != (name == "missing") {
+				t.Errorf("%s in a savepoint: got %v", name, err)
+			}
+			if err := tx.Undo(); err != nil {
+				t.Error(err)
+			}
+		})
+		wantNames(t, e, "a")
+	}
+}
+
 // Lists with filters make many texts; the cache of prepared statements must not
 // take one away whose rows are being read.
 func testManyStatements(t *testing.T, k Kit) {

@@ -99,6 +99,10 @@ func (t *faultyTx) Send(query string, args []any) error {
 	return t.f.do("exec "+query, func() error { return t.Tx.Send(query, args) })
 }
 
+func (t *faultyTx) SendOne(query string, args []any, missing func() error) error {
+	return t.f.do("exec "+query, func() error { return t.Tx.SendOne(query, args, missing) })
+}
+
 func (t *faultyTx) Savepoint() error { return t.f.do("savepoint", t.Tx.Savepoint) }
 func (t *faultyTx) Release() error   { return t.f.do("release", t.Tx.Release) }
 func (t *faultyTx) Undo() error      { return t.f.do("undo", t.Tx.Undo) }

@@ -39,7 +39,7 @@ type conn struct {
 	named   int   // statements prepared so far
 	dead    error // what ended the session
 
-	queue   []*statement
+	queue   []queued
 	out     []byte // the queue as it goes over the wire
 	args    [][]byte
 	scratch []byte // parameters are made here; never nil, because a nil parameter is NULL
@@ -53,6 +53,12 @@ type statement struct {
 	columns []uint32
 }
 
+// A queued statement is on its way.
+type queued struct {
+	*statement
+	missing func() error // if set, the error where it does not change one row
+}
+
 // An answer is what a statement came to.
 type answer struct {
 	tag    string
@@ -60,8 +66,8 @@ type answer struct {
 }
 
 // count is the number of rows that were changed, which ends the tag.
-func (a answer) count() int64 {
-	n, _ := strconv.ParseInt(a.tag[strings.LastIndexByte(a.tag, ' ')+1:], 10, 64)
+func count(tag string) int64 {
+	n, _ := strconv.ParseInt(tag[strings.LastIndexByte(tag, ' ')+1:], 10, 64)
 	return n
 }
 
@@ -116,7 +122,7 @@ func (c *conn) send(query string, args []any) error {
 	if err := c.bind(s, args); err != nil {
 		return fmt.Errorf("%s: %w", head(query), err)
 	}
-	c.queue = append(c.queue, s)
+	c.queue = append(c.queue, queued{statement: s})
 	return nil
 }
 
@@ -153,7 +159,10 @@ func (c *conn) do(query string, args []any) (answer, error) {
 }
 
 // drop forgets what is queued and has not gone out.
-func (c *conn) drop() { c.queue, c.out = c.queue[:0], c.out[:0] }
+func (c *conn) drop() {
+	clear(c.queue)
+	c.queue, c.out = c.queue[:0], c.out[:0]
+}
 
 // finish sends what is queued and gives the answer to the last of it. After the
 // first error nothing more of it was run.
@@ -227,6 +236,9 @@ func (c *conn) receive() (a answer, err error) {
 				a.values, err = c.queue[at].appendRow(a.values, m.Values)
 			}
 		case *pgproto3.CommandComplete:
+			if missing := c.queue[at].missing; missing != nil && err == nil && count(string(m.CommandTag)) != 1 {
+				err = missing()
+			}
 			if at++; at == len(c.queue) {
 				a.tag = string(m.CommandTag)
 			}
@@ -266,7 +278,7 @@ func (c *conn) refused(m *pgproto3.ErrorResponse, at int, before error) (err, br
 
 // warned makes an error of the one warning that matters: a commit that stopped
 // waiting for the standby says so, and then that it succeeded.
-func warned(m *pgproto3.NoticeResponse, s *statement) error {
+func warned(m *pgproto3.NoticeResponse, s queued) error {
 	if s.text != "COMMIT" || m.SeverityUnlocalized != "WARNING" {
 		return nil
 	}

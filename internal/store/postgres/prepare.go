@@ -44,7 +44,7 @@ func (c *conn) forget() error {
 	if err := c.bind(all, nil); err != nil {
 		return err
 	}
-	c.queue = append(c.queue, all)
+	c.queue = append(c.queue, queued{statement: all})
 	_, err := c.finish()
 	return err
 }

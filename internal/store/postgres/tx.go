@@ -32,6 +32,7 @@ type tx struct {
 	c     *conn
 	alone bool
 	wrote bool
+	open  bool // statements of SendOne may be queued
 	done  bool
 }
 
@@ -46,7 +47,7 @@ func (t *tx) Query(query string, args []any, row func([]any) error) error {
 func (t *tx) Exec(query string, args []any) (int64, error) {
 	t.wrote = true
 	a, err := t.c.do(query, args)
-	return a.count(), err
+	return count(a.tag), err
 }
 
 func (t *tx) Send(query string, args []any) error {
@@ -54,17 +55,46 @@ func (t *tx) Send(query string, args []any) error {
 	return t.c.send(query, args)
 }
 
+func (t *tx) SendOne(query string, args []any, missing func() error) error {
+	err := t.Send(query, args)
+	if err == nil {
+		t.c.queue[len(t.c.queue)-1].missing = missing
+		t.open = true
+	}
+	return err
+}
+
+// settle waits for the answers that SendOne is to look at. PostgreSQL has nothing
+// against a statement that changes no row, so what comes after it may not be
+// something that cannot be taken back.
+func (t *tx) settle() error {
+	if !t.open {
+		return nil
+	}
+	t.open = false
+	_, err := t.c.finish()
+	return err
+}
+
 func (t *tx) Savepoint() error { return t.do("SAVEPOINT part") }
 func (t *tx) Release() error   { return t.do("RELEASE part") }
 
 func (t *tx) do(query string) error {
+	if err := t.settle(); err != nil {
+		return err
+	}
 	_, err := t.c.do(query, nil)
 	return err
 }
 
+func (t *tx) drop() {
+	t.c.drop()
+	t.open = false
+}
+
 // Undo drops what has not gone out, which was to be undone, and goes back.
 func (t *tx) Undo() error {
-	t.c.drop()
+	t.drop()
 	if err := t.do("ROLLBACK TO part"); err != nil {
 		return err
 	}
@@ -76,6 +106,9 @@ var errRolledBack = errors.New("a statement of the transaction had failed")
 // Commit ends the transaction; a number that nobody else has goes into turn, by
 // which the next Begin sees whether this was the last to write.
 func (t *tx) Commit() error {
+	if err := t.settle(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
 	last := t.e.last
 	if t.wrote {
 		last = rand.Int64()
@@ -99,7 +132,7 @@ func (t *tx) Rollback() {
 		return
 	}
 	t.done = true
-	t.c.drop()
+	t.drop()
 	if err := t.do("ROLLBACK"); err != nil && t.c.dead == nil {
 		_ = t.c.broke(err) // it must not go on in this transaction
 	}

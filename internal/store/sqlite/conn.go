@@ -199,6 +199,15 @@ func (t *tx) Send(query string, args []any) error {
 	return err
 }
 
+// SendOne is Exec and a look at the number of rows.
+func (t *tx) SendOne(query string, args []any, missing func() error) error {
+	n, err := t.Exec(query, args)
+	if err == nil && n != 1 {
+		err = missing()
+	}
+	return err
+}
+
 // Alone is true: the file is this program's.
 func (t *tx) Alone() bool { return true }
 
