@@ -30,7 +30,7 @@ type claim struct {
 
 // claim asks the queue for more, if there is room for it.
 func (r *run) claim(now time.Time) {
-	limit := min(r.lanes.window-r.lanes.claimed, r.lanes.window/2)
+	limit := min(r.lanes.window-r.lanes.claimed, r.lanes.window/4)
 	if r.claiming || !r.more || limit < r.lanes.window/8 {
 		return
 	}
@@ -55,7 +55,11 @@ func (r *run) claim(now time.Time) {
 // useRooms takes what was claimed off the rooms.
 func (c *claim) useRooms() {
 	for i := range c.jobs {
-		if id := c.jobs[i].Delivery.Endpoint; c.rooms[id] > 0 {
+		id := c.jobs[i].Delivery.Endpoint
+		if _, listed := c.rooms[id]; !listed {
+			id = unknown
+		}
+		if c.rooms[id] > 0 {
 			c.rooms[id]--
 		}
 	}

@@ -54,6 +54,58 @@ func TestBlackHolesDoNotStarveOthers(t *testing.T) {
 	})
 }
 
+// Two hundred that never answer, and as many that answer slowly, leave the slots to
+// those that answer at once, also at the start.
+func TestManyThatHangLeaveRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemory(t)
+		f := newFar(func(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) error {
+			switch e.ID[0] {
+			case 'b':
+				return hang(ctx)
+			case 's':
+				return takes(5*time.Second)(ctx, e, d)
+			}
+			return takes(5*time.Millisecond)(ctx, e, d)
+		})
+		q.takes = time.Millisecond
+		var good []*hub.Endpoint
+		for i := range 200 {
+			q.add(q.endpoint(fmt.Sprintf("black%d", i)), 5)
+			q.add(q.endpoint(fmt.Sprintf("slow%d", i)), 5)
+			if i%10 == 0 {
+				good = append(good, q.endpoint(fmt.Sprintf("healthy%d", i)))
+			}
+		}
+		stop := start(t, q, f, nil)
+		defer stop()
+		for _, e := range good { // known from before
+			q.add(e, 1)
+		}
+		time.Sleep(5 * time.Minute)
+		before := len(healthy(q))
+		for range 600 {
+			for _, e := range good {
+				q.add(e, 1)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		all := healthy(q)
+		late := 0
+		for _, d := range all {
+			if d > 250*time.Millisecond {
+				late++
+			}
+		}
+		if before != len(good) || len(all) < 20*599 || late > len(all)/100+len(good) {
+			t.Errorf("%d deliveries to healthy endpoints, %d of them took more than 250 ms; %d of the first %d came within five minutes", len(all), late, before, len(good))
+		}
+		if f.most > 64 {
+			t.Errorf("%d sends at a time, want at most 64", f.most)
+		}
+	})
+}
+
 // healthy gives how long each delivery to a healthy endpoint took, in order.
 func healthy(q *memory) (all []time.Duration) {
 	q.mu.Lock()

@@ -15,15 +15,17 @@ type task struct {
 	until   time.Time // when it must have ended, safely before the lease does
 	started time.Time // of the send
 	done    bool
-	slow    bool // counted outside of the slots
-	shaky   bool // its lane was shaky when it was sent
-	late    bool // it is not its first try, or it was held or asked for again
-	inOrder bool // no other like it of its lane is sent beside it
+	slow    bool  // counted outside of the slots
+	class   class // of its lane when it was sent
+	late    bool  // it is not its first try, or it was held or asked for again
+	inOrder bool  // no other like it of its lane is sent beside it
 }
 
 // A lane is what the worker knows of one endpoint.
 type lane struct {
 	id       hub.EndpointID
+	counted  int     // of waiting and sending, in lanes.load
+	as       class   // what they are counted as
 	fresh    []*task // first tries, in the order they were claimed
 	late     []*task // all others
 	passed   int     // fresh ones in a row that went before a late one
@@ -47,6 +49,29 @@ type lane struct {
 }
 
 func (l *lane) shaky() bool { return l.failures > 0 && !l.proven }
+
+// A class says how much a lane is trusted with slots.
+type class uint8
+
+const (
+	proven  class = iota // it takes what it is sent
+	tardy                // it does, but takes its time
+	untried              // it has not been sent anything yet
+	shaky                // it failed the last times
+	classes
+)
+
+func (l *lane) class() class {
+	switch {
+	case l.proven && l.sluggish:
+		return tardy
+	case l.proven:
+		return proven
+	case l.failures > 0:
+		return shaky
+	}
+	return untried
+}
 
 func (l *lane) waiting() int { return len(l.fresh) + len(l.late) }
 

@@ -13,18 +13,21 @@ const (
 	// outside of the slots, so that who does not answer takes no slot from others
 	// for longer.
 	slowAfter = 250 * time.Millisecond
+	// doubtAfter is the same for an endpoint that is not proven: those that never
+	// answer, however many, get a slot for no longer.
+	doubtAfter = 50 * time.Millisecond
 	// slowShare is how many slow sends there may be for each slot.
 	slowShare = 3
 	// shakyAfter is how many failures in a row make an endpoint shaky, if it has
-	// taken something before; otherwise one does. A shaky endpoint gets one send
-	// at a time, and all of them together a quarter of the slots.
+	// taken something before; otherwise one does. An endpoint that is shaky or
+	// untried gets one send at a time.
 	shakyAfter = 3
 	// shakyPause is how long a shaky endpoint is left alone after a failure. It
 	// keeps one that refuses at once, with many due, from taking all our time.
 	shakyPause = 250 * time.Millisecond
 	// smallRoom is how many deliveries of an endpoint that is shaky, or has not
 	// taken anything yet, are claimed at a time. Others would wait behind them.
-	smallRoom = 4
+	smallRoom = 2
 	// rateAhead is what part of a second's sends is claimed ahead where the rate
 	// is limited.
 	rateAhead = 4
@@ -38,14 +41,17 @@ type lanes struct {
 	slots, window int
 
 	byID    map[hub.EndpointID]*lane
-	ring    []*lane // those with waiting tasks
-	turn    int     // in ring
-	claimed int     // tasks waiting or being sent
-	busy    int     // slots in use
-	slow    int     // sends outside of the slots
-	shaky   int     // sends to shaky endpoints
-	started []*task // being sent, oldest first; those done are dropped later
-	spilled []*task // to be given back
+	ring    []*lane      // those with waiting tasks
+	turn    int          // in ring
+	claimed int          // tasks waiting or being sent
+	load    [classes]int // of them, those of each class
+	busy    int          // slots in use
+	slow    int          // sends outside of the slots
+	in      [classes]int // slots in use by class
+	out     [classes]int // sends outside of the slots by class
+	sure    []*task      // being sent to proven endpoints, oldest first; those done are dropped later
+	doubt   []*task      // the same for the others
+	spilled []*task      // to be given back
 }
 
 func newLanes(slots, window int) *lanes {
@@ -67,17 +73,42 @@ func (s *lanes) room(l *lane) int {
 	if time.Now().Before(l.paused) {
 		return 0
 	}
-	return max(s.most(l)-l.waiting()-l.sending, 0)
+	room := max(s.most(l)-l.waiting()-l.sending, 0)
+	return min(room, s.classRoom(l.class()))
+}
+
+// classRoom is how many more may be claimed of all endpoints of a class together,
+// those that are not known being untried. What waits for those that do not answer
+// at once, however many they are, may not take the room of those that do, nor
+// what failed that of what is new.
+func (s *lanes) classRoom(c class) int {
+	parts := [classes]int{proven: 1, tardy: 4, untried: 8, shaky: 8}
+	return max(s.window/parts[c]-s.load[c], 0)
+}
+
+// count keeps load in step with a lane. It is called after each change of it.
+func (s *lanes) count(l *lane) {
+	s.load[l.as] -= l.counted
+	l.as, l.counted = l.class(), l.waiting()+l.sending
+	s.load[l.as] += l.counted
 }
 
 // open reports whether a lane has room worth a claim.
-func (s *lanes) open(l *lane) bool { return s.room(l) >= max(s.most(l)/4, 1) }
+func (s *lanes) open(l *lane) bool {
+	least := max(s.most(l)/4, 1)
+	if l.class() != proven {
+		least = 1
+	}
+	return s.room(l) >= least
+}
 
 // reopened reports whether an endpoint that a claim left without room has some
 // by now. If it has none, the end of one of its sends will tell.
 func (s *lanes) reopened(rooms map[hub.EndpointID]int) bool {
 	for id, n := range rooms {
-		if l := s.byID[id]; n <= 0 && (l == nil || s.open(l)) {
+		switch l := s.byID[id]; {
+		case n > 0:
+		case id == unknown && s.classRoom(untried) > 0, id != unknown && (l == nil || s.open(l)):
 			return true
 		}
 	}
@@ -118,6 +149,7 @@ func (s *lanes) spill(l *lane) {
 	if l.waiting() == 0 {
 		s.leave(l, slices.Index(s.ring, l))
 	}
+	s.count(l)
 }
 
 // leave takes a lane with nothing waiting out of the ring.
@@ -132,7 +164,7 @@ func (s *lanes) leave(l *lane, at int) {
 // rooms lists how many more may be claimed of the endpoints that are known, and
 // when the first has room again that asked to be left alone.
 func (s *lanes) rooms(now time.Time) (rooms map[hub.EndpointID]int, resume time.Time) {
-	rooms = make(map[hub.EndpointID]int, len(s.byID))
+	rooms = make(map[hub.EndpointID]int, len(s.byID)+1)
 	for id, l := range s.byID {
 		if l.idle() {
 			delete(s.byID, id)
@@ -142,8 +174,12 @@ func (s *lanes) rooms(now time.Time) (rooms map[hub.EndpointID]int, resume time.
 			resume = earlier(resume, l.paused)
 		}
 	}
+	rooms[unknown] = s.classRoom(untried)
 	return rooms, resume
 }
+
+// unknown stands in rooms for all endpoints together that are not listed there.
+const unknown = hub.EndpointID("")
 
 // add takes a task.
 func (s *lanes) add(t *task) {
@@ -159,6 +195,7 @@ func (s *lanes) add(t *task) {
 		l.inRing = true
 		s.ring = append(s.ring, l)
 	}
+	s.count(l)
 }
 
 // next takes the task to send now, lane by lane in turn; nil if there is none.
@@ -184,21 +221,34 @@ func (s *lanes) next(now time.Time) (t *task, at time.Time) {
 
 func (s *lanes) allows(l *lane, now time.Time) (ok bool, at time.Time) {
 	share := max(s.slots/2, 1)
-	switch {
-	case s.slow+s.busy >= s.slots*(1+slowShare), l.slow > 0 && s.slow >= s.slots:
-		return false, at
-	case l.shaky() && s.shaky >= max(s.slots/4, 1):
-		return false, at
-	case !l.proven:
+	if !l.proven {
 		share = 1
 	}
-	if l.sending >= share || l.head() == nil {
+	if l.sending >= share || !s.admits(l) || l.head() == nil {
 		return false, at
 	}
 	if wait := later(l.free, l.paused); now.Before(wait) {
 		return false, wait
 	}
 	return true, at
+}
+
+// admits reports whether what there may be of a lane's class leaves room for one
+// more. A send that hangs gives its slot back and goes on outside, so that the
+// slots are there for those that answer; but those that hang may not take all the
+// places outside either.
+func (s *lanes) admits(l *lane) bool {
+	outside := s.slots * slowShare
+	under := func(c class) int { return s.in[c] + s.out[c] }
+	switch {
+	case s.slow+s.busy >= s.slots+outside, l.slow > 0 && s.slow >= s.slots, l.class() == tardy && s.slow >= outside:
+		return false
+	case l.class() == shaky:
+		return s.in[shaky] < max(s.slots/4, 1) && under(shaky) < max(outside/2, 1)
+	case l.class() == untried:
+		return s.in[untried] < max(s.slots/2, 1) && under(shaky)+under(untried) < max(outside*3/4, 1)
+	}
+	return true
 }
 
 func later(a, b time.Time) time.Time {
@@ -219,40 +269,54 @@ func (s *lanes) take(l *lane, now time.Time) *task {
 	if l.rate > 0 {
 		l.pace(now)
 	}
-	t.started, t.shaky = now, l.shaky()
-	if t.shaky {
-		s.shaky++
-	}
+	t.started, t.class = now, l.class()
 	if t.inOrder {
 		l.ordered++
 	}
 	l.sending++
 	s.busy++
-	s.started = append(s.started, t)
+	s.in[t.class]++
+	if l.proven {
+		s.sure = append(s.sure, t)
+	} else {
+		s.doubt = append(s.doubt, t)
+	}
 	return t
 }
 
 // age takes slow sends off their slots and tells when the next one turns slow.
-func (s *lanes) age(now time.Time) (next time.Time) {
-	for len(s.started) > 0 {
-		t := s.started[0]
-		if !t.done && now.Sub(t.started) < slowAfter {
-			return t.started.Add(slowAfter)
+func (s *lanes) age(now time.Time) time.Time {
+	return earlier(s.ageAll(&s.sure, slowAfter, now), s.ageAll(&s.doubt, doubtAfter, now))
+}
+
+func (s *lanes) ageAll(started *[]*task, after time.Duration, now time.Time) (next time.Time) {
+	for len(*started) > 0 {
+		t := (*started)[0]
+		if !t.done && now.Sub(t.started) < after {
+			return t.started.Add(after)
 		}
 		if !t.done {
-			t.slow = true
-			l := s.byID[t.Endpoint.ID]
-			l.slow++
-			l.sluggish = true
-			s.slow++
-			s.busy--
-			s.spill(l)
+			s.slower(t)
 		}
-		s.started[0] = nil
-		s.started = s.started[1:]
+		(*started)[0] = nil
+		*started = (*started)[1:]
 	}
-	s.started = nil
+	*started = nil
 	return next
+}
+
+// slower takes a send off its slot.
+func (s *lanes) slower(t *task) {
+	t.slow = true
+	l := s.byID[t.Endpoint.ID]
+	l.slow++
+	l.sluggish = true
+	s.slow++
+	s.out[t.class]++
+	s.busy--
+	s.in[t.class]--
+	s.spill(l)
+	s.count(l)
 }
 
 // finish ends a send. It reports whether its endpoint has room again after it
@@ -264,11 +328,10 @@ func (s *lanes) finish(t *task, a answer, now time.Time) (again bool) {
 	if t.slow {
 		l.slow--
 		s.slow--
+		s.out[t.class]--
 	} else {
 		s.busy--
-	}
-	if t.shaky {
-		s.shaky--
+		s.in[t.class]--
 	}
 	if t.inOrder {
 		l.ordered--
@@ -286,6 +349,7 @@ func (s *lanes) finish(t *task, a answer, now time.Time) (again bool) {
 		}
 		s.spill(l)
 	}
+	s.count(l)
 	return full && s.open(l)
 }
 
@@ -299,6 +363,7 @@ func (s *lanes) clear(id hub.EndpointID) (all []*task) {
 		}
 		all = append(append(all, l.late...), l.fresh...)
 		l.fresh, l.late, l.inRing = nil, nil, false
+		s.count(l)
 	}
 	clear(s.ring[len(ring):])
 	s.ring, s.turn = ring, 0

@@ -71,8 +71,9 @@ func TestLanesKeepTheirBounds(t *testing.T) {
 }
 
 func check(t *rapid.T, s *lanes, sending int) {
-	waiting, now, slow := 0, 0, 0
+	waiting, now, slow, load := 0, 0, 0, [classes]int{}
 	for _, l := range s.byID {
+		load[l.class()] += l.waiting() + l.sending
 		waiting += l.waiting()
 		now += l.sending
 		slow += l.slow
@@ -86,13 +87,24 @@ func check(t *rapid.T, s *lanes, sending int) {
 	switch {
 	case now != sending || s.busy+s.slow != sending || slow != s.slow:
 		t.Fatalf("%d are being sent; counted %d, %d busy and %d slow", sending, now, s.busy, s.slow)
+	case load != s.load:
+		t.Fatalf("the load is counted as %v, want %v", s.load, load)
 	case s.claimed != waiting+sending:
 		t.Fatalf("%d claimed, want %d + %d", s.claimed, waiting, sending)
 	case s.busy < 0 || s.busy > s.slots || s.slow < 0 || sending > s.slots*(1+slowShare):
 		t.Fatalf("%d busy and %d slow with %d slots", s.busy, s.slow, s.slots)
-	case s.shaky < 0 || s.shaky > max(s.slots/4, 1):
-		t.Fatalf("%d sends to shaky endpoints with %d slots", s.shaky, s.slots)
+	case s.in[shaky] < 0 || s.in[shaky] > max(s.slots/4, 1) || s.in[untried] > max(s.slots/2, 1):
+		t.Fatalf("%v slots are in use by class of %d", s.in, s.slots)
+	case sum(s.in) != s.busy || sum(s.out) != s.slow:
+		t.Fatalf("%v are in slots and %v outside, but %d and %d in all", s.in, s.out, s.busy, s.slow)
 	}
+}
+
+func sum(n [classes]int) (total int) {
+	for _, v := range n {
+		total += v
+	}
+	return total
 }
 
 // New deliveries go first, but not for ever, and what was held goes out one at a
@@ -100,7 +112,7 @@ func check(t *rapid.T, s *lanes, sending int) {
 func TestNewOnesGoFirst(t *testing.T) {
 	s := newLanes(100, 1000)
 	e := &hub.Endpoint{ID: "a"}
-	s.of(e).proven = true
+	s.prove(e)
 	for i := range 12 {
 		d := hub.Delivery{ID: hub.DeliveryID(fmt.Sprint(i))}
 		switch {
@@ -138,7 +150,7 @@ func TestLanesTakeTurns(t *testing.T) {
 	now := time.Unix(0, 0)
 	for range 4 {
 		for _, id := range []hub.EndpointID{"a", "b", "c"} {
-			s.of(&hub.Endpoint{ID: id}).proven = true
+			s.prove(&hub.Endpoint{ID: id})
 			s.add(&task{Job: Job{Endpoint: &hub.Endpoint{ID: id}}})
 		}
 	}
@@ -153,4 +165,11 @@ func TestLanesTakeTurns(t *testing.T) {
 	if order != "abcabcabcabc" {
 		t.Errorf("order is %s", order)
 	}
+}
+
+// prove makes an endpoint one that has taken something.
+func (s *lanes) prove(e *hub.Endpoint) {
+	l := s.of(e)
+	l.proven = true
+	s.count(l)
 }

@@ -91,11 +91,16 @@ func (m *memory) Claim(_ context.Context, limit int, lease time.Duration, rooms 
 	defer m.mu.Unlock()
 	now := time.Now()
 	var jobs []relay.Job
-	taken := map[hub.EndpointID]int{}
+	taken, few := map[hub.EndpointID]int{}, map[hub.EndpointID]int{}
 	m.leases++
 	m.probes(now)
 	for _, r := range m.sorted() {
-		room, limited := rooms[r.Endpoint]
+		id := r.Endpoint
+		room, limited := rooms[id]
+		if !limited && rooms != nil {
+			id = ""
+			room, limited = rooms[id], true
+		}
 		if len(jobs) == limit || r.DueAt.After(now) {
 			break
 		}
@@ -103,10 +108,11 @@ func (m *memory) Claim(_ context.Context, limit int, lease time.Duration, rooms 
 			r.State = hub.DeliveryHeld
 			continue
 		}
-		if limited && taken[r.Endpoint] >= room {
+		if limited && taken[id] >= room || id == "" && few[r.Endpoint] >= 1 {
 			continue
 		}
-		taken[r.Endpoint]++
+		taken[id]++
+		few[r.Endpoint]++
 		r.State, r.DueAt, r.Lease = hub.DeliveryDelivering, now.Add(lease), fmt.Sprint(m.leases)
 		j := relay.Job{Delivery: r.Delivery}
 		if e := m.endpoints[r.Endpoint]; e != nil {
@@ -161,7 +167,11 @@ func (m *memory) NextDue(_ context.Context, rooms map[hub.EndpointID]int) (at ti
 		}
 	}
 	for _, r := range m.sorted() {
-		if room, limited := rooms[r.Endpoint]; !limited || room > 0 {
+		room, limited := rooms[r.Endpoint]
+		if !limited && rooms != nil {
+			room = rooms[""]
+		}
+		if room > 0 || rooms == nil {
 			if at.IsZero() || r.DueAt.Before(at) {
 				at = r.DueAt
 			}

@@ -43,7 +43,8 @@ type Queue interface {
 	// endpoint: no other claim gives them before the lease has ended. rooms are the
 	// endpoints that are limited: it leases no more than so many of each, and
 	// should not look at all at those with no room, of which there may be very many
-	// due. Of an endpoint that is not among them it leases a few.
+	// due. Of an endpoint that is not among them it leases a few, and of all of those
+	// together no more than the room of "".
 	//
 	// Of an endpoint whose breaker is open it gives nothing but a probe, of one that
 	// keeps an order nothing before what comes first is over. The endpoints it gives

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -209,7 +210,9 @@ func (dying) Record(context.Context, []relay.Outcome) error { return errors.New(
 func TestACrashRepeatsAfterTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, f := newMemory(t), newFar(takes(time.Millisecond))
-		q.add(q.endpoint("a"), 10)
+		for i := range 10 {
+			q.add(q.endpoint(fmt.Sprint(i)), 1)
+		}
 		kill := start(t, dying{q, new(int)}, f, nil)
 		synctest.Wait()
 		time.Sleep(time.Second)

@@ -19,15 +19,15 @@ const (
 	// They are stored as leased to this process already, which saves a third of
 	// the writing of a delivery; what does not fit is stored as pending.
 	handoff = 4096
-	// handoffEach is how many of them may be for one endpoint, so that one that
-	// takes nothing does not keep others out.
-	handoffEach = 1024
+	// handoffShare is what part of the room that is left one endpoint may have in it,
+	// so that those that take nothing, however many, leave room for others.
+	handoffShare = 4
 	// storedEvery is how often the store is asked for deliveries that are due
 	// while new ones keep coming.
 	storedEvery = 100 * time.Millisecond
-	// firstRoom is how many stored deliveries are leased of an endpoint that the
-	// worker does not know yet.
-	firstRoom = 4
+	// firstRoom is how many deliveries are leased of an endpoint that the worker does
+	// not know yet.
+	firstRoom = 1
 )
 
 // queue is the relay's view of the store: it leases deliveries that are due and
@@ -84,7 +84,7 @@ func (q *queue) Admit(e *hub.Endpoint, d *hub.Delivery, n int, now time.Time) bo
 func (q *queue) hasRoom(id hub.EndpointID, n int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.fresh.total+n < handoff && q.fresh.len(id) < handoffEach
+	return q.fresh.len(id) < (handoff-q.fresh.total-n)/handoffShare
 }
 
 // Handoff gives the worker deliveries that were stored under its lease.
@@ -125,23 +125,24 @@ func (q *queue) takeOver(ctx context.Context, alone bool) error {
 	return q.st.Do(ctx, func(tx *store.Tx) error { return tx.EndLeases(q.owner, time.Now()) })
 }
 
-// rooms are how many deliveries of each limited endpoint may be claimed.
+// rooms are how many deliveries of each endpoint may be claimed, and under "" how
+// many of all together that are not listed.
 type rooms map[hub.EndpointID]int
 
-// left is how many more of an endpoint may be claimed, def for one that is not
-// limited.
-func (r rooms) left(id hub.EndpointID, def int) int {
-	if n, limited := r[id]; limited {
+// left is how many more of an endpoint may be claimed.
+func (r rooms) left(id hub.EndpointID) int {
+	if n, listed := r[id]; listed {
 		return max(n, 0)
 	}
-	return def
+	return min(firstRoom, max(r[""], 0))
 }
 
 // use takes n off the room of an endpoint.
 func (r rooms) use(id hub.EndpointID, n int) {
-	if had, limited := r[id]; limited {
-		r[id] = had - n
+	if _, listed := r[id]; !listed {
+		id = ""
 	}
+	r[id] -= n
 }
 
 // Claim leases deliveries that are due; see relay.Queue.
@@ -196,7 +197,7 @@ func (q *queue) takeFresh(limit int, r rooms) (out, held []*hub.Delivery) {
 	share := max(limit/max(len(q.fresh.ring), 1), 1)
 	for _, most := range []int{share, limit} { // each its share first
 		for _, b := range q.fresh.inTurn() {
-			n := min(most, limit-len(out), r.left(b.id, limit), len(b.all))
+			n := min(most, limit-len(out), r.left(b.id), len(b.all))
 			r.use(b.id, n)
 			out = append(out, q.fresh.take(b, n)...)
 		}
@@ -304,12 +305,13 @@ func (q *queue) want(due []store.Due, now time.Time, limit int, r rooms) (out []
 		}
 		if e := q.rules.endpoint(d.Endpoint); e != nil && q.rules.holds(e) {
 			q.poke() // what waits is to be held
-			if e.Enabled && r.left(d.Endpoint, 1) > 0 {
+			if e.Enabled && r.left(d.Endpoint) > 0 {
 				out = append(out, wanted{d.Endpoint, 1, true})
 			}
 			continue
 		}
-		if n := r.left(d.Endpoint, firstRoom); n > 0 {
+		if n := r.left(d.Endpoint); n > 0 {
+			r.use(d.Endpoint, n)
 			out = append(out, wanted{d.Endpoint, n, false})
 		}
 	}
@@ -412,7 +414,7 @@ func (q *queue) NextDue(ctx context.Context, limited map[hub.EndpointID]int) (at
 		}
 		due, err := rd.DueEndpoints()
 		for _, d := range due {
-			if e := q.rules.endpoint(d.Endpoint); r.left(d.Endpoint, 1) == 0 || e != nil && q.rules.holds(e) || !d.At.Before(hub.Never()) {
+			if e := q.rules.endpoint(d.Endpoint); r.left(d.Endpoint) == 0 || e != nil && q.rules.holds(e) || !d.At.Before(hub.Never()) {
 				continue
 			}
 			if at.IsZero() || d.At.Before(at) {

@@ -7,6 +7,8 @@
 //	end        findings a second from end to end, with a playbook and a webhook,
 //	           with a million problems known already
 //	latency    500 findings a second for a minute: from the POST to the receipt
+//	isolation  1,000 findings a second to fifty endpoints, each its share: how much
+//	           later the healthy ones get theirs when half of the others never answer
 //
 // Loader and receiver run on the hub's own cores, so its figures include their
 // cost; each is given as a share of what disk and loopback allow. The table
@@ -62,6 +64,7 @@ var parts = []struct {
 	{"single", measureSingle},
 	{"batch", measureBatch},
 	{"end", measureEnd},
+	{"isolation", measureIsolation},
 }
 
 func main() {
@@ -80,7 +83,7 @@ func main() {
 func run(ctx context.Context) error {
 	b := &bench{}
 	asJSON := flag.Bool("json", false, "print the JSON in place of the table")
-	only := flag.String("only", "", "parts to run, by comma: disk, http, single, batch, end, latency")
+	only := flag.String("only", "", "parts to run, by comma: disk, http, single, batch, end, latency, isolation")
 	flag.BoolVar(&b.quick, "quick", false, "a minute in place of ten, with 20,000 known problems: a smoke test, not a measurement")
 	flag.StringVar(&b.binary, "hub-binary", "", "program to measure in place of the one that is built")
 	flag.IntVar(&b.seeds, "seed-fingerprints", 0, "problems the hub knows before the end-to-end parts; 1,000,000 if not given")
