@@ -14,8 +14,7 @@ type LeaseRow struct {
 
 // BeatLeases counts up the leases of an owner.
 func (tx *Tx) BeatLeases(owner string) error {
-	_, err := tx.Exec("UPDATE leases SET beat = beat + 1 WHERE owner = $1", owner)
-	return err
+	return tx.send("UPDATE leases SET beat = beat + 1 WHERE owner = $1", owner)
 }
 
 // Leases gives all leases.
@@ -48,7 +47,7 @@ func (tx *Tx) TakeLease(name, owner string, seen LeaseRow) (LeaseRow, bool, erro
 		return LeaseRow{}, false, err
 	}
 	row := LeaseRow{Name: name, Owner: owner, Token: tx.counter("leases", 1)}
-	_, err = tx.Exec(`INSERT INTO leases (name, owner, token, beat) VALUES ($1, $2, $3, 0)
+	err = tx.send(`INSERT INTO leases (name, owner, token, beat) VALUES ($1, $2, $3, 0)
 		ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, token = excluded.token, beat = 0`, name, owner, row.Token)
 	return row, err == nil, err
 }
@@ -61,8 +60,7 @@ func (tx *Tx) ReleaseLease(name string, token int64) (bool, error) {
 
 // ReleaseLeases removes all leases of an owner.
 func (tx *Tx) ReleaseLeases(owner string) error {
-	_, err := tx.Exec("DELETE FROM leases WHERE owner = $1", owner)
-	return err
+	return tx.send("DELETE FROM leases WHERE owner = $1", owner)
 }
 
 // Fence refuses to go on if a lease is no longer held under the token: somebody

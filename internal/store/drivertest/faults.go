@@ -60,6 +60,9 @@ func testFaults(t *testing.T, k Kit) {
 				}
 			}
 			w.check("at the end")
+			if n := w.s.Stats().Retried.Load(); (n > 0) != (c.kind == driver.Busy) {
+				t.Errorf("%d transactions were tried again", n)
+			}
 			if err := w.s.Close(); err != nil {
 				t.Error(err)
 			}
