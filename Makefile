@@ -5,6 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 PY      := .cache/venv/bin/python
 NODE    := .cache/node/node_modules
+JAVA    := .cache/java/.done
 SERVERS := .cache/services/.done
 
 .PHONY: help demo dev-distributed test short build bench fmt lint check-fmt deps race fuzz docs clean
@@ -30,7 +31,7 @@ short: ## the quick tests only
 race: ## all tests under the race detector
 	$(GO) test -race -timeout 30m ./...
 
-deps: $(PY) $(NODE)/.done $(SERVERS) ## other people's verifiers and servers, for the tests
+deps: $(PY) $(NODE)/.done $(JAVA) $(SERVERS) ## other people's verifiers and servers, for the tests
 
 $(PY): test/conformance/requirements.txt
 	@if command -v python3 >/dev/null; then \
@@ -43,6 +44,12 @@ $(NODE)/.done: test/conformance/package.json
 	  mkdir -p .cache/node && cp test/conformance/package.json .cache/node/ && npm install --silent --no-audit --no-fund --prefix .cache/node && touch $@; \
 	elif [ "$$CI" = true ]; then echo "npm is missing" >&2; exit 1; \
 	else echo "NOTE: npm is missing: the conformance tests in JavaScript are skipped; install Node.js" >&2; fi
+
+$(JAVA): test/conformance/pom.xml
+	@if command -v mvn >/dev/null; then \
+	  mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.cache/java && touch $@; \
+	elif [ "$$CI" = true ]; then echo "mvn is missing" >&2; exit 1; \
+	else echo "NOTE: mvn is missing: the conformance tests in Java are skipped; install Maven" >&2; fi
 
 $(SERVERS): test/services/pom.xml test/services/SHA256SUMS
 	@mkdir -p $(@D) && $(GO) run ./test/services/cmd/services -fetch -mark $@

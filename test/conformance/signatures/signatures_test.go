@@ -1,31 +1,38 @@
 // Package signatures_test lets other people's code verify the webhooks that the
-// real program sends: the standardwebhooks packages of PyPI and npm, and the
-// function that CyberVault's documentation gives for X-CV-Signature.
+// real program sends: the standardwebhooks packages of PyPI, npm, Maven and Go,
+// svix of PyPI and npm, stripe and octokit of npm for the older forms, PyNaCl and
+// Node for key pairs, and the function that CyberVault's documentation gives for
+// X-CV-Signature.
 package signatures_test
 
 import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/tocsin/tocsin/test/bench/rig"
 )
 
-// A verifier is a program of other people's code: see verify.py.
+// A verifier is other people's code for some schemes.
 type verifier struct {
-	name    string
-	command []string
-	env     []string
-	problem string // what is not there
+	name     string
+	schemes  []string
+	punctual bool   // its clock cannot be shifted
+	problem  string // what is not there
+	verify   func(t *testing.T, checks []check) []bool
 }
 
 // A webhook is a request as it came, kept as bytes.
@@ -34,9 +41,21 @@ type webhook struct {
 	body    []byte
 }
 
-// A check is one webhook held against a secret.
+// kept are the headers that verifiers look at.
+var kept = []string{"webhook-id", "webhook-timestamp", "webhook-signature", "X-CV-Signature", "X-Hub-Signature-256", "X-Signature"}
+
+// A sample is a webhook with the keys that verify it, newest first, and those that
+// did once.
+type sample struct {
+	name             string
+	webhook          webhook
+	shared, pairs    []string
+	noShared, noPair []string
+}
+
+// A check is one webhook held against a key.
 type check struct {
-	Secret  string            `json:"secret"`
+	Key     string            `json:"key"`
 	Headers map[string]string `json:"headers"`
 	Body    []byte            `json:"body"`
 	Late    int               `json:"late"`
@@ -47,15 +66,23 @@ type check struct {
 }
 
 func TestOthersAccept(t *testing.T) {
-	plain, turned, before, after := deliveries(t)
-	checks := append(checksOf("plain", plain, []string{before}), checksOf("rotated", turned, []string{after, before})...)
+	var checks []check
+	for _, s := range samples(t) {
+		checks = append(checks, s.checks()...)
+	}
 	for _, v := range verifiers(t) {
 		t.Run(v.name, func(t *testing.T) {
 			if v.problem != "" {
 				missing(t, v.problem)
 			}
-			for i, got := range v.run(t, checks) {
-				if c := checks[i]; got != c.want {
+			own := slices.DeleteFunc(slices.Clone(checks), func(c check) bool {
+				return !slices.Contains(v.schemes, c.Scheme) || v.punctual && c.Late != 0
+			})
+			if len(own) < 10 {
+				t.Fatalf("only %d checks", len(own))
+			}
+			for i, got := range v.verify(t, own) {
+				if c := own[i]; got != c.want {
 					t.Errorf("%s, %s: accepted is %v, want %v; headers %v", c.name, c.Scheme, got, c.want, c.Headers)
 				}
 			}
@@ -63,30 +90,47 @@ func TestOthersAccept(t *testing.T) {
 	}
 }
 
-// checksOf makes of a webhook what must be accepted with each secret that is
-// live, newest first, and what must be refused.
-func checksOf(name string, w webhook, live []string) []check {
-	tampered := bytes.Replace(w.body, []byte(`"severity":"high"`), []byte(`"severity":"info"`), 1)
+// checks gives what must be accepted and what must be refused.
+func (s *sample) checks() (out []check) {
+	w := s.webhook
+	tampered := webhook{w.headers, bytes.Replace(w.body, []byte(`"severity":"high"`), []byte(`"severity":"info"`), 1)}
 	later := shifted(w, "webhook-timestamp", shiftDigit(w.headers["webhook-timestamp"]))
 	renamed := shifted(w, "webhook-id", w.headers["webhook-id"]+"x")
+	add := func(what, scheme, key string, w webhook, late int, want bool) {
+		out = append(out, check{key, w.headers, w.body, late, scheme, s.name + ": " + what, want})
+	}
+	full := func(scheme string, keys []string, strangers ...string) {
+		for _, key := range keys {
+			add("as sent", scheme, key, w, 0, true)
+			add("a clock 4 minutes ahead", scheme, key, w, 240, true)
+			add("body tampered", scheme, key, tampered, 0, false)
+			add("another time stamp", scheme, key, later, 0, false)
+			add("another id", scheme, key, renamed, 0, false)
+			add("six minutes old", scheme, key, w, 360, false)
+			add("six minutes in the future", scheme, key, w, -360, false)
+		}
+		for _, key := range strangers {
+			add("a key that is not live", scheme, key, w, 0, false)
+		}
+	}
 	stranger := "whsec_" + base64.StdEncoding.EncodeToString([]byte("somebody else's secret 32 bytes!"))
-	var out []check
-	add := func(what, scheme, secret string, w webhook, late int, want bool) {
-		out = append(out, check{secret, w.headers, w.body, late, scheme, name + ": " + what, want})
+	full("standard", s.shared, append(s.noShared, stranger)...)
+	full("svix", s.shared, append(s.noShared, stranger)...)
+	full("pair", s.pairs, s.noPair...)
+	for i, secret := range s.shared {
+		add("as sent", "stripe", secret, w, 0, true)
+		add("body tampered", "stripe", secret, tampered, 0, false)
+		add("six minutes old", "stripe", secret, w, 360, false)
+		for _, scheme := range []string{"hex", "octokit"} {
+			add("as sent", scheme, secret, w, 0, i == 0) // the header has room for one, the newest
+			add("body tampered", scheme, secret, tampered, 0, false)
+		}
 	}
-	for i, secret := range live {
-		add("as sent", "standard", secret, w, 0, true)
-		add("a clock 4 minutes ahead", "standard", secret, w, 240, true)
-		add("body tampered", "standard", secret, webhook{w.headers, tampered}, 0, false)
-		add("another time stamp", "standard", secret, later, 0, false)
-		add("another id", "standard", secret, renamed, 0, false)
-		add("six minutes old", "standard", secret, w, 360, false)
-		add("six minutes in the future", "standard", secret, w, -360, false)
-		add("as sent", "hex", secret, w, 0, i == 0) // the header has room for one, the newest
-		add("body tampered", "hex", secret, webhook{w.headers, tampered}, 0, false)
+	for _, secret := range append(s.noShared, stranger) {
+		for _, scheme := range []string{"hex", "octokit", "stripe"} {
+			add("a key that is not live", scheme, secret, w, 0, false)
+		}
 	}
-	add("wrong key", "standard", stranger, w, 0, false)
-	add("wrong key", "hex", stranger, w, 0, false)
 	return out
 }
 
@@ -107,67 +151,199 @@ func shiftDigit(s string) string {
 	return string(b)
 }
 
-// deliveries gives a webhook as the real program sent it, one that it sent while
-// the secret was being changed, and the secret before and after.
-func deliveries(t *testing.T) (plain, turned webhook, before, after string) {
+// A sender is the real program with an endpoint, and what came from it.
+type sender struct {
+	t    *testing.T
+	hub  *rig.Hub
+	far  *rig.Receiver
+	id   string
+	got  chan webhook
+	sent int
+}
+
+func newSender(t *testing.T, take func(w webhook)) (s *sender, secret, public string) {
 	t.Helper()
-	got := make(chan webhook, 8)
-	r, err := rig.NewReceiver(func(h rig.Hook) rig.Answer {
+	s = &sender{t: t, got: make(chan webhook, 8)}
+	var err error
+	s.far, err = rig.NewReceiver(func(h rig.Hook) rig.Answer {
 		w := webhook{map[string]string{}, slices.Clone(h.Body)}
-		for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature", "X-CV-Signature"} {
+		for _, name := range kept {
 			w.headers[name] = string(h.Header(name))
 		}
-		got <- w
+		take(w)
 		return rig.Answer{Status: 204}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = r.Close() })
-	h := hub(t)
-	e, err := h.Webhook(t.Context(), r, "/hook", map[string]any{
-		"events": []string{"alert.created"}, "signing": []map[string]string{{"type": "hex", "header": "X-CV-Signature"}},
-	})
+	t.Cleanup(func() { _ = s.far.Close() })
+	s.hub = hub(t)
+	var e struct {
+		ID         string `json:"id"`
+		Secret     string `json:"secret"`
+		PublicKeys []struct {
+			Key string `json:"key"`
+		} `json:"public_keys"`
+	}
+	err = s.hub.Post(t.Context(), "/webhooks", map[string]any{
+		"url": s.far.URL("/hook"), "events": []string{"alert.created"}, "key_pair": true,
+		"signing": []map[string]string{
+			{"type": "hex", "header": "X-CV-Signature"},
+			{"type": "hex", "header": "X-Hub-Signature-256", "prefix": "sha256="},
+			{"type": "timestamped", "header": "X-Signature"},
+		},
+	}, &e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	send := func(n string) webhook {
-		body := `{"type":"sql_injection","asset_id":"srv-` + n + `","severity":"high","title":"Übergriff auf „login“ 日本語 \u0000 \ud83d\ude00 </script>","payload":{"evidence":"' OR 1=1 --"}}`
-		if err := h.Post(t.Context(), "/findings", body, nil); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case w := <-got:
-			return w
-		case <-time.After(30 * time.Second):
-			t.Fatalf("no webhook came; %d were badly signed: %s", r.Bad.Load(), r.Reason())
-			return webhook{}
-		}
-	}
-	plain = send("1")
+	s.id = e.ID
+	return s, e.Secret, e.PublicKeys[0].Key
+}
+
+// rotate makes a new secret and a new pair; the old ones sign on for grace.
+func (s *sender) rotate(grace string, pair bool) string {
+	s.t.Helper()
 	var fresh struct {
-		Secret string `json:"secret"`
+		Secret    string `json:"secret"`
+		PublicKey string `json:"public_key"`
 	}
-	if err := h.Post(t.Context(), "/webhooks/"+e.ID+"/rotate-secret", map[string]any{"grace": "1h"}, &fresh); err != nil {
-		t.Fatal(err)
+	if err := s.hub.Post(s.t.Context(), "/webhooks/"+s.id+"/rotate-secret", map[string]any{"grace": grace, "key_pair": pair}, &fresh); err != nil {
+		s.t.Fatal(err)
 	}
-	turned = send("2")
+	return fresh.Secret + fresh.PublicKey
+}
+
+// finding submits a finding of its own.
+func (s *sender) finding() {
+	s.t.Helper()
+	s.sent++
+	body := fmt.Sprintf(`{"type":"sql_injection","asset_id":"srv-%d","severity":"high","title":"Übergriff auf „login“ 日本語 \u0000 \ud83d\ude00 </script>","payload":{"evidence":"' OR 1=1 --"}}`, s.sent)
+	if err := s.hub.Post(s.t.Context(), "/findings", body, nil); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// next submits a finding and gives its webhook.
+func (s *sender) next() webhook {
+	s.t.Helper()
+	s.finding()
+	select {
+	case w := <-s.got:
+		return w
+	case <-time.After(30 * time.Second):
+		s.t.Fatal("no webhook came")
+		return webhook{}
+	}
+}
+
+// samples gives a webhook as the real program sent it, one that it sent while its
+// keys were being changed, and one after the old keys had ended.
+func samples(t *testing.T) []sample {
+	t.Helper()
+	var s *sender
+	got := make(chan webhook, 8)
+	s, secret1, pair1 := newSender(t, func(w webhook) { got <- w })
+	s.got = got
+	plain := s.next()
+	secret2, pair2 := s.rotate("1h", false), s.rotate("1h", true)
+	turned := s.next()
+	secret3, pair3 := s.rotate("1s", false), s.rotate("1s", true)
+	ended := s.next()
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	for end := time.Now().Add(time.Minute); strings.Count(ended.headers["webhook-signature"], ",") > 2; {
+		if time.Now().After(end) {
+			t.Fatalf("old keys sign on after their grace: %q", ended.headers["webhook-signature"])
+		}
+		<-look.C
+		ended = s.next()
+	}
 	if strings.Contains(plain.headers["webhook-id"], ".") {
 		t.Errorf("webhook-id %q holds a dot, which separates the parts that are signed", plain.headers["webhook-id"])
 	}
-	return plain, turned, e.Secret, fresh.Secret
+	return []sample{
+		{"plain", plain, []string{secret1}, []string{pair1}, []string{secret2}, []string{pair2}},
+		{"turned", turned, []string{secret2, secret1}, []string{pair2, pair1}, []string{secret3}, []string{pair3}},
+		{"ended", ended, []string{secret3}, []string{pair3}, []string{secret2, secret1}, []string{pair2, pair1}},
+	}
+}
+
+// A receiver that knows the newest secret and the one before verifies every
+// request while secrets change ten times a second.
+func TestNoneFailsWhileSecretsTurn(t *testing.T) {
+	var mu sync.Mutex
+	var keys []string
+	came, failed := 0, ""
+	s, secret, _ := newSender(t, func(w webhook) {
+		h := http.Header{}
+		for name, value := range w.headers {
+			h.Set(name, value)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		came++
+		for _, key := range keys[max(len(keys)-2, 0):] {
+			if wh, err := standardwebhooks.NewWebhook(key); err == nil && wh.Verify(w.body, h) == nil {
+				return
+			}
+		}
+		failed = fmt.Sprintf("request %d after %d secrets: %v", came, len(keys), w.headers)
+	})
+	keys = []string{secret}
+	const turns, each = 25, 40
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for range turns {
+		for range each {
+			s.finding()
+		}
+		fresh := s.rotate("1h", false)
+		mu.Lock()
+		keys = append(keys, fresh)
+		mu.Unlock()
+		<-tick.C
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := rig.Poll(ctx, 20*time.Millisecond, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return came >= turns*each
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if err != nil || failed != "" {
+		t.Errorf("%d of %d came (%v); refused: %s", came, turns*each, err, failed)
+	}
+}
+
+// built gives the program, which is built once. Its folder ends with the tests.
+var built = sync.OnceValues(func() (string, error) {
+	if binary := os.Getenv("TOCSIN_E2E_BINARY"); binary != "" {
+		return binary, nil
+	}
+	return rig.Build(context.Background(), folder)
+})
+
+var folder string // set by TestMain
+
+func TestMain(m *testing.M) {
+	var err error
+	if folder, err = os.MkdirTemp("", "signatures-*"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(folder)
+	os.Exit(code)
 }
 
 func hub(t *testing.T) *rig.Hub {
 	t.Helper()
-	binary := os.Getenv("TOCSIN_E2E_BINARY")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	if binary == "" {
-		var err error
-		if binary, err = rig.Build(ctx, t.TempDir()); err != nil {
-			t.Fatal(err)
-		}
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	h, err := rig.NewHub(binary, t.TempDir())
 	if err != nil {
@@ -189,48 +365,88 @@ func hub(t *testing.T) *rig.Hub {
 
 const root = "../../.."
 
-// verifiers are the programs, as make deps installs what they need.
+// verifiers are other people's code, as make deps installs it.
 func verifiers(t *testing.T) []verifier {
 	t.Helper()
-	python, node := filepath.Join(root, ".cache/venv/bin/python"), filepath.Join(root, ".cache/node/node_modules")
-	modules, err := filepath.Abs(node)
+	cache, err := filepath.Abs(filepath.Join(root, ".cache"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	py := verifier{name: "python", command: []string{python, "verify.py"}}
-	if _, err := os.Stat(python); err != nil {
-		py.problem = "PyPI's standardwebhooks is not installed"
+	python, modules, jar := filepath.Join(cache, "venv/bin/python"), filepath.Join(cache, "node/node_modules"), filepath.Join(cache, "java/standardwebhooks-1.1.0.jar")
+	py := verifier{name: "python", schemes: []string{"standard", "svix", "pair", "hex"}, verify: program(nil, asJSON, python, "verify.py")}
+	if exec.CommandContext(t.Context(), python, "-c", "import nacl, standardwebhooks, svix").Run() != nil {
+		py.problem = "PyPI's standardwebhooks, svix and PyNaCl are not installed"
 	}
-	js := verifier{name: "javascript", command: []string{"node", "verify.js"}, env: []string{"NODE_PATH=" + modules}}
-	if _, err := os.Stat(filepath.Join(modules, "standardwebhooks")); err != nil {
-		js.problem = "npm's standardwebhooks is not installed"
-	} else if _, err := exec.LookPath("node"); err != nil {
-		js.problem = "node is not installed"
+	js := verifier{name: "javascript", schemes: []string{"standard", "svix", "pair", "hex", "stripe", "octokit"}, verify: program([]string{"NODE_PATH=" + modules}, asJSON, "node", "verify.js")}
+	for _, name := range []string{"standardwebhooks", "svix", "stripe", "@octokit/webhooks-methods"} {
+		if _, err := os.Stat(filepath.Join(modules, name)); err != nil {
+			js.problem = "npm's " + name + " is not installed"
+		}
 	}
-	return []verifier{py, js}
+	java := verifier{name: "java", schemes: []string{"standard"}, punctual: true, verify: program(nil, asLines, "java", "-cp", jar, "Verify.java")}
+	if _, err := os.Stat(jar); err != nil {
+		java.problem = "Maven's standardwebhooks is not there"
+	}
+	for v, needs := range map[*verifier]string{&js: "node", &java: "javac"} {
+		if _, err := exec.LookPath(needs); err != nil {
+			v.problem = needs + " is not installed"
+		}
+	}
+	return []verifier{py, js, java, {name: "go", schemes: []string{"standard"}, punctual: true, verify: inGo}}
 }
 
-func (v verifier) run(t *testing.T, checks []check) []bool {
-	t.Helper()
-	in, err := json.Marshal(checks)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, v.command[0], v.command[1:]...)
-	cmd.Stdin, cmd.Env = bytes.NewReader(in), append(os.Environ(), v.env...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	text, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v: %v\n%s", v.command, err, stderr.Bytes())
-	}
-	var out []bool
-	if err := json.Unmarshal(text, &out); err != nil || len(out) != len(checks) {
-		t.Fatalf("%v printed %d answers to %d checks (%v): %s", v.command, len(out), len(checks), err, text)
+// inGo verifies with the Go library.
+func inGo(t *testing.T, checks []check) (out []bool) {
+	for _, c := range checks {
+		wh, err := standardwebhooks.NewWebhook(c.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := http.Header{}
+		for name, value := range c.Headers {
+			h.Set(name, value)
+		}
+		out = append(out, wh.Verify(c.Body, h) == nil)
 	}
 	return out
+}
+
+func asJSON(checks []check) ([]byte, error) { return json.Marshal(checks) }
+
+// asLines is for a language without JSON.
+func asLines(checks []check) ([]byte, error) {
+	var b bytes.Buffer
+	for _, c := range checks {
+		h := c.Headers
+		fmt.Fprintln(&b, strings.Join([]string{c.Key, h["webhook-id"], h["webhook-timestamp"], h["webhook-signature"], base64.StdEncoding.EncodeToString(c.Body)}, "\t"))
+	}
+	return b.Bytes(), nil
+}
+
+// program verifies with a program that reads checks and prints a list of answers.
+func program(env []string, encode func([]check) ([]byte, error), command ...string) func(t *testing.T, checks []check) []bool {
+	return func(t *testing.T, checks []check) []bool {
+		t.Helper()
+		in, err := encode(checks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+		cmd.Stdin, cmd.Env = bytes.NewReader(in), append(os.Environ(), env...)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		text, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", command, err, stderr.Bytes())
+		}
+		var out []bool
+		if err := json.Unmarshal(text, &out); err != nil || len(out) != len(checks) {
+			t.Fatalf("%v printed %d answers to %d checks (%v): %s", command, len(out), len(checks), err, text)
+		}
+		return out
+	}
 }
 
 // missing skips on a laptop and fails in CI.
