@@ -48,6 +48,9 @@ func newCluster(o *Options) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Security.SASL == "plain" && !o.Security.TLS {
+		o.Log.Warn("the password for Kafka goes over the network unencrypted; switch TLS on")
+	}
 	dial := o.dial
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext

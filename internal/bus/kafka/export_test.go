@@ -19,3 +19,10 @@ func (b *Bus) Confuse(topic string, epoch int16, sequence int32) {
 		q.who.epoch, q.sequence = epoch, sequence
 	}
 }
+
+// Waiting is how many bytes wait to be published.
+func (b *Bus) Waiting() int {
+	b.out.mu.Lock()
+	defer b.out.mu.Unlock()
+	return b.out.waiting
+}

@@ -146,15 +146,12 @@ func (g *group) admit(p *part, recs []*record, next int64) {
 	wake(g.wakes)
 }
 
-// finish ends an item that was handed out: it is done, if the partition is still
-// this member's.
+// finish ends an item that was handed out: it is done. Of a partition that was
+// lost meanwhile nobody asks any more.
 func (g *group) finish(it *item) {
 	g.mu.Lock()
-	p := it.part
-	g.ground(p)
-	if !p.lost {
-		p.finish(it)
-	}
+	g.ground(it.part)
+	it.part.finish(it)
 	g.mu.Unlock()
 	wake(g.wakes)
 	g.member.progressed()

@@ -22,6 +22,8 @@ type judge struct {
 	poison  int  // one in so many messages of a key can never be handled; 0 is none
 	overlap bool // a key may be handled twice at a time: its first owner was cut off
 
+	before func(*message.Message) // is told of each; may be nil
+
 	handlers sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows
@@ -48,6 +50,9 @@ func (j *judge) consume(ch <-chan *message.Message) {
 }
 
 func (j *judge) handle(m *message.Message) {
+	if j.before != nil {
+		j.before(m)
+	}
 	key, text, _ := strings.Cut(m.UUID, "-")
 	var n int
 	_, _ = fmt.Sscan(text, &n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -11,10 +12,13 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/prometheus/client_golang/prometheus"
+	client "github.com/segmentio/kafka-go"
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/bus"
 	"github.com/tocsin/tocsin/internal/bus/kafka"
 	"github.com/tocsin/tocsin/internal/ident"
+	"github.com/tocsin/tocsin/test/services"
+	"go.uber.org/goleak"
 )
 
 const topic = bus.TopicFindings
@@ -97,6 +101,57 @@ func TestMessagesTravelWhole(t *testing.T) {
 		t.Errorf("got %s %q %v, want %s %q %v", got.UUID, got.Payload, got.Metadata, sent.UUID, sent.Payload, sent.Metadata)
 	}
 	got.Ack()
+}
+
+// What other programs see of an event: the CloudEvents binding in structured
+// mode.
+func TestRecordsOnTheWire(t *testing.T) {
+	o := hubTopics(1)
+	b := openBus(t, o)
+	m := bus.NewMessage("msg_1", "acme", "alt_1", []byte(`{"specversion":"1.0"}`))
+	m.Metadata[bus.MetaContentType] = bus.ContentCloudEvent
+	m.Metadata[bus.MetaEventID], m.Metadata[bus.MetaEventType] = "msg_1", "alert.created"
+	if err := b.Publisher().Publish(bus.TopicEvents, m); err != nil {
+		t.Fatal(err)
+	}
+	res, err := admin(t).Fetch(t.Context(), &client.FetchRequest{
+		Topic: o.Prefix + bus.TopicEvents, Offset: client.FirstOffset, MinBytes: 1, MaxBytes: 1 << 20, MaxWait: deadline,
+	})
+	if err != nil || res.Error != nil {
+		t.Fatal(err, res)
+	}
+	r, err := res.Records.ReadRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _ := client.ReadAll(r.Key)
+	value, _ := client.ReadAll(r.Value)
+	headers := map[string]string{}
+	for _, h := range r.Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	want := map[string]string{
+		"message-id": "msg_1", "tenant": "acme", "content-type": "application/cloudevents+json", "ce_id": "msg_1", "ce_type": "alert.created",
+	}
+	if string(key) != "alt_1" || string(value) != string(m.Payload) || !maps.Equal(headers, want) {
+		t.Errorf("the record is %q %q %v", key, value, headers)
+	}
+	if age := time.Since(r.Time); age < -time.Minute || age > time.Minute {
+		t.Errorf("it is of %v", r.Time)
+	}
+}
+
+// A bus that is closed leaves nothing behind.
+func TestCloseEndsAllGoroutines(t *testing.T) {
+	services.SharedKafka(t)
+	before := goleak.IgnoreCurrent()
+	b := openBus(t, hubTopics(3))
+	publish(t, b, "k", 0, 1)
+	receive(t, subscribe(t, b, kafka.Group{Name: "triage"})).Ack()
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	await(t, "all goroutines have ended", func() bool { return goleak.Find(before) == nil })
 }
 
 func TestOneKeyKeepsItsOrderWhileOthersGoOn(t *testing.T) {

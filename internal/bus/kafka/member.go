@@ -3,17 +3,11 @@ package kafka
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/consumer"
-	"github.com/segmentio/kafka-go/protocol/syncgroup"
 )
 
 const (
@@ -38,9 +32,11 @@ type member struct {
 	id         string
 	generation int
 	joined     bool
-	contact    time.Time // when the coordinator last confirmed the membership
-	failures   int       // in a row, to join
+	failures   int // in a row, to join
 	warned     bool
+
+	mu      sync.Mutex // guards contact
+	contact time.Time  // the coordinator confirmed the membership then or later
 
 	leaving  chan struct{}   // closed when the group is to be left
 	ctx      context.Context // ends when that takes too long
@@ -160,9 +156,7 @@ func (m *member) judge(err error) {
 	switch {
 	case m.ctx.Err() != nil:
 	case err == nil:
-		m.contact = time.Now()
 	case errors.Is(err, kafka.RebalanceInProgress):
-		m.contact = time.Now()
 		m.joined = false
 	case errors.Is(err, kafka.UnknownMemberId), errors.Is(err, kafka.IllegalGeneration), errors.Is(err, kafka.FencedInstanceID):
 		// Others may have the partitions already.
@@ -171,10 +165,39 @@ func (m *member) judge(err error) {
 		}
 		m.expelled("the group has gone on without this member", err)
 	default:
-		if time.Since(m.contact) > m.g.bus.opts.Session {
+		if m.left() <= 0 {
 			m.expelled("the group was out of reach for longer than it waits", err)
 		}
 	}
+}
+
+// left is how long this member may rely on having its partitions: after that the
+// coordinator may give them to others.
+func (m *member) left() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Until(m.contact.Add(m.g.bus.opts.Session))
+}
+
+func (m *member) touch(at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.contact = at
+}
+
+// within gives a context for a request to the coordinator. It ends in time for
+// the partitions to be given up, if they must be.
+func (m *member) within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, min(limit, max(m.left(), time.Millisecond)))
+}
+
+// confirm notes that the coordinator took a request for that of a member that was
+// sent at a time, and passes on what it said.
+func (m *member) confirm(sent time.Time, err error) error {
+	if err == nil || errors.Is(err, kafka.RebalanceInProgress) {
+		m.touch(sent)
+	}
+	return err
 }
 
 func (m *member) expelled(why string, err error) {
@@ -211,209 +234,10 @@ func (m *member) tryJoin() {
 	pause(wait, m.leaving)
 }
 
-// join takes part in a round of sharing the partitions out. Those that this
-// member has go on meanwhile.
-func (m *member) join() error {
-	_ = m.commit(m.ctx) // if others get a partition of ours, they should begin late
-	joined, err := m.askToJoin()
-	if errors.Is(err, kafka.MemberIDRequired) {
-		joined, err = m.askToJoin() // with the id that came with the refusal
-	}
-	if err != nil {
-		return fmt.Errorf("join the group: %w", err)
-	}
-	m.contact = time.Now()
-	m.generation = joined.GenerationID
-	mine, err := m.sync(joined)
-	if err != nil {
-		return fmt.Errorf("share the partitions out: %w", err)
-	}
-	m.contact = time.Now()
-	m.g.rebalanced.Add(1)
-	if err := m.adopt(mine); err != nil {
-		return fmt.Errorf("begin with new partitions: %w", err)
-	}
-	m.joined = true
-	return nil
-}
-
-func (m *member) askToJoin() (*kafka.JoinGroupResponse, error) {
-	o := &m.g.bus.opts
-	// The coordinator answers when all members have come, or have not for as long
-	// as a session.
-	ctx, cancel := context.WithTimeout(m.ctx, o.Session+askTimeout)
-	defer cancel()
-	var owned []int
-	for _, p := range m.g.held() {
-		owned = append(owned, p.no)
-	}
-	res, err := m.g.bus.cluster.client.JoinGroup(ctx, &kafka.JoinGroupRequest{
-		GroupID: m.g.id, MemberID: m.id, SessionTimeout: o.Session, RebalanceTimeout: o.Session, ProtocolType: "consumer",
-		Protocols: []kafka.GroupProtocol{{Name: protocolName, Metadata: kafka.GroupProtocolSubscription{
-			Topics:          []string{m.g.topic.full},
-			OwnedPartitions: map[string][]int{m.g.topic.full: owned},
-			UserData:        []byte(strconv.Itoa(m.generation)),
-		}}},
-	})
-	if err != nil {
-		return nil, err
-	}
-	if errors.Is(res.Error, kafka.MemberIDRequired) {
-		m.id = res.MemberID
-	}
-	if res.Error != nil {
-		return nil, res.Error
-	}
-	m.id = res.MemberID
-	return res, nil
-}
-
-// sync tells the coordinator who gets what, if this member is the one to say,
-// and gives what this member gets.
-func (m *member) sync(joined *kafka.JoinGroupResponse) ([]int, error) {
-	o := &m.g.bus.opts
-	ctx, cancel := context.WithTimeout(m.ctx, o.Session+askTimeout)
-	defer cancel()
-	req := &syncgroup.Request{
-		GroupID: m.g.id, GenerationID: int32(joined.GenerationID), MemberID: m.id, ProtocolType: "consumer", ProtocolName: protocolName,
-	}
-	if joined.LeaderID == m.id {
-		all, err := m.assign(joined.Members)
-		if err != nil {
-			return nil, err
-		}
-		req.Assignments = all
-	}
-	// The library's own call reads the assignment before the error, and fails with
-	// an end of file when there is only that.
-	res, err := m.g.bus.cluster.ask(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	answer := res.(*syncgroup.Response)
-	if answer.ErrorCode != 0 {
-		return nil, kafka.Error(answer.ErrorCode)
-	}
-	return m.assigned(answer.Assignments)
-}
-
-func (m *member) assigned(text []byte) (mine []int, err error) {
-	var x consumer.Assignment
-	if err := protocol.Unmarshal(text, consumer.MaxVersionSupported, &x); err != nil {
-		return nil, fmt.Errorf("read what the group gives: %w", err)
-	}
-	for _, t := range x.AssignedPartitions {
-		for _, no := range t.Partitions {
-			if t.Topic == m.g.topic.full {
-				mine = append(mine, int(no))
-			}
-		}
-	}
-	return mine, nil
-}
-
-// adopt begins with partitions that are new to this member, and begins to give
-// up those that it is to have no longer.
-func (m *member) adopt(mine []int) error {
-	var fresh []int
-	held := m.g.held()
-	for _, no := range mine {
-		if !slices.ContainsFunc(held, func(p *part) bool { return p.no == no }) {
-			fresh = append(fresh, no)
-		}
-	}
-	for _, p := range held {
-		if !slices.Contains(mine, p.no) {
-			m.g.close(p, time.Now().Add(m.g.bus.opts.Grace))
-		}
-	}
-	if len(fresh) > 0 {
-		from, err := m.offsets(fresh)
-		if err != nil {
-			return err
-		}
-		var added []*part
-		for _, no := range fresh {
-			added = append(added, newPart(m.g, no, from[no]))
-		}
-		m.g.begin(added)
-	}
-	wake(m.freed) // what is closing may be at rest already
-	return nil
-}
-
-// offsets gives what was committed for partitions; -1 where nothing was.
-func (m *member) offsets(partitions []int) (map[int]int64, error) {
-	ctx, cancel := context.WithTimeout(m.ctx, askTimeout)
-	defer cancel()
-	return m.g.bus.cluster.committed(ctx, m.g.id, m.g.topic.full, partitions)
-}
-
-func (c *cluster) committed(ctx context.Context, group, topic string, partitions []int) (map[int]int64, error) {
-	res, err := c.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: partitions}})
-	if err != nil {
-		return nil, err
-	}
-	if res.Error != nil {
-		return nil, res.Error
-	}
-	all := map[int]int64{}
-	for _, x := range res.Topics[topic] {
-		if x.Error != nil {
-			return nil, x.Error
-		}
-		all[x.Partition] = x.CommittedOffset
-	}
-	for _, no := range partitions {
-		if _, told := all[no]; !told {
-			return nil, fmt.Errorf("the coordinator's answer leaves partition %d out", no)
-		}
-	}
-	return all, nil
-}
-
 func (m *member) heartbeat() error {
-	ctx, cancel := context.WithTimeout(m.ctx, min(askTimeout, m.g.bus.opts.Session/3))
+	ctx, cancel := m.within(m.ctx, askTimeout)
 	defer cancel()
-	return m.g.bus.cluster.beat(ctx, m.g.id, m.generation, m.id)
-}
-
-// commit stores the place up to which everything is done, of all partitions.
-// The generation goes with it: the coordinator refuses what comes from a member
-// that the group has gone on without.
-func (m *member) commit(ctx context.Context) error {
-	var changed []kafka.OffsetCommit
-	held := m.g.held()
-	for _, p := range held {
-		if done := p.done.Load(); done >= 0 && done != p.stored {
-			changed = append(changed, kafka.OffsetCommit{Partition: p.no, Offset: done})
-		}
-	}
-	if len(changed) == 0 || m.id == "" {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, min(askTimeout, m.g.bus.opts.Session/3))
-	defer cancel()
-	res, err := m.g.bus.cluster.client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{
-		GroupID: m.g.id, GenerationID: m.generation, MemberID: m.id,
-		Topics: map[string][]kafka.OffsetCommit{m.g.topic.full: changed},
-	})
-	if err != nil {
-		wake(m.dirty)
-		return err
-	}
-	m.g.bus.cluster.answered()
-	for _, x := range res.Topics[m.g.topic.full] {
-		if x.Error != nil {
-			wake(m.dirty)
-			return x.Error
-		}
-	}
-	for _, c := range changed {
-		i := slices.IndexFunc(held, func(p *part) bool { return p.no == c.Partition })
-		held[i].stored = c.Offset
-	}
-	return nil
+	return m.confirm(time.Now(), m.g.bus.cluster.beat(ctx, m.g.id, m.generation, m.id))
 }
 
 // leave commits what was done, gives everything up and tells the others.

@@ -90,6 +90,7 @@ func (b *Bus) undone(ctx context.Context, t *topic) (map[int]int64, error) {
 
 // find looks for a message in a partition, from an offset on.
 func (b *Bus) find(ctx context.Context, t *topic, no int, from int64, tenant, id string) (found *record, err error) {
+	from = max(from, 0)
 	made, timed := ident.Time(id)
 	if timed {
 		at, err := b.cluster.offset(ctx, t.full, kafka.TimeOffsetOf(no, made.Add(-idBefore)))
@@ -102,7 +103,7 @@ func (b *Bus) find(ctx context.Context, t *topic, no int, from int64, tenant, id
 	if err != nil {
 		return nil, err
 	}
-	err = b.cluster.scan(ctx, t.full, no, max(0, from), min(end, from+pendingScan), func(r *record) bool {
+	err = b.cluster.scan(ctx, t.full, no, from, min(end, from+pendingScan), func(r *record) bool {
 		if timed && r.at.After(made.Add(idAfter)) {
 			return false
 		}

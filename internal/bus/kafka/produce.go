@@ -1,25 +1,14 @@
 package kafka
 
 import (
-	"bytes"
-	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
-	"math"
-	"net"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
-	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/produce"
-	"github.com/segmentio/kafka-go/protocol/rawproduce"
 	"github.com/tocsin/tocsin/hub"
 )
 
@@ -127,7 +116,7 @@ func (p *producer) enqueue(c *call, queues []*queue, bodies [][]byte) error {
 	if p.closed {
 		return errClosed
 	}
-	if p.waiting+size > maxWaiting {
+	if p.waiting > 0 && p.waiting+size > maxWaiting {
 		return errFull
 	}
 	p.waiting += size
@@ -252,239 +241,6 @@ func (p *producer) expire(q *queue, now time.Time) {
 	if n > 0 {
 		p.finish(q, q.entries[:n], unconfirmed(errors.New("messages before it were not taken")))
 		q.entries = dropFirst(q.entries, n)
-	}
-}
-
-// send makes one attempt for the batches of the queues.
-func (p *producer) send(flight []*queue) (*produce.Response, error) {
-	ctx, cancel := context.WithTimeout(p.bus.ctx, p.bus.opts.PublishTimeout)
-	defer cancel()
-	number, err := p.identity(ctx)
-	if err != nil {
-		return nil, unsent{err}
-	}
-	req := &rawproduce.Request{Acks: -1, Timeout: int32(p.bus.opts.PublishTimeout.Milliseconds() * 4 / 5)}
-	for _, q := range flight {
-		if err := q.encode(number, p.codec); err != nil {
-			return nil, unsent{err}
-		}
-		req.Topics = addPartition(req.Topics, q)
-	}
-	res, err := p.bus.cluster.ask(ctx, req)
-	if err != nil {
-		return nil, notSent(err)
-	}
-	return res.(*produce.Response), nil
-}
-
-func (q *queue) encode(number int64, codec compress.Codec) (err error) {
-	if q.batch.data != nil {
-		return nil
-	}
-	if q.who.number != number {
-		q.who, q.sequence = producerID{number: number}, 0
-		if number == nameless {
-			q.who.epoch, q.sequence = -1, -1
-		}
-	}
-	q.batch.data, err = encodeBatch(q.batch.entries, q.who, q.sequence, time.Now(), codec)
-	return err
-}
-
-func addPartition(topics []rawproduce.RequestTopic, q *queue) []rawproduce.RequestTopic {
-	// The library writes what it is given, without the length that goes before.
-	length := binary.BigEndian.AppendUint32(nil, uint32(len(q.batch.data)))
-	x := rawproduce.RequestPartition{
-		Partition: int32(q.no),
-		RecordSet: protocol.RawRecordSet{Reader: io.MultiReader(bytes.NewReader(length), bytes.NewReader(q.batch.data))},
-	}
-	for i := range topics {
-		if topics[i].Topic == q.topic.full {
-			topics[i].Partitions = append(topics[i].Partitions, x)
-			return topics
-		}
-	}
-	return append(topics, rawproduce.RequestTopic{Topic: q.topic.full, Partitions: []rawproduce.RequestPartition{x}})
-}
-
-// unsent is an error before anything could have reached the broker.
-type unsent struct{ error }
-
-func (e unsent) Unwrap() error { return e.error }
-
-// notSent marks the errors of a request that never left.
-func notSent(err error) error {
-	var route *rawproduce.Error
-	var dial *net.OpError
-	if errors.As(err, &route) || errors.As(err, &dial) && dial.Op == "dial" {
-		return unsent{err}
-	}
-	return err
-}
-
-// identity gives the number under which brokers know this producer. A cluster
-// that does not allow it gets unnamed batches: then a lost answer may make a
-// double.
-func (p *producer) identity(ctx context.Context) (int64, error) {
-	p.naming.Lock()
-	defer p.naming.Unlock()
-	if n := p.number.Load(); n != unnamed {
-		return n, nil
-	}
-	res, err := p.bus.cluster.client.InitProducerID(ctx, &kafka.InitProducerIDRequest{ProducerID: -1, ProducerEpoch: -1, TransactionTimeoutMs: 60_000})
-	if err == nil {
-		err = res.Error
-	}
-	switch {
-	case errors.Is(err, kafka.ClusterAuthorizationFailed):
-		p.bus.log.Warn("Kafka does not allow the hub idempotent writes, so a lost answer may make a double", "error", err)
-		p.number.Store(nameless)
-	case err != nil:
-		return 0, fmt.Errorf("ask for a producer id: %w", err)
-	default:
-		p.number.Store(int64(res.Producer.ProducerID))
-	}
-	return p.number.Load(), nil
-}
-
-// outcome gives what the broker said about the batch of a queue.
-func outcome(q *queue, res *produce.Response, err error) error {
-	if err != nil {
-		return err
-	}
-	for _, t := range res.Topics {
-		for _, x := range t.Partitions {
-			if t.Topic != q.topic.full || int(x.Partition) != q.no {
-				continue
-			}
-			if x.ErrorCode == 0 {
-				return nil
-			}
-			return fmt.Errorf("%w (%s)", kafka.Error(x.ErrorCode), x.ErrorMessage)
-		}
-	}
-	return errors.New("the broker's answer leaves the partition out")
-}
-
-// settle decides about the batch of a queue after an attempt.
-func (p *producer) settle(q *queue, err error) {
-	b := q.batch
-	var code kafka.Error
-	errors.As(err, &code)
-	switch {
-	case err == nil, code == kafka.DuplicateSequenceNumber:
-		q.passed(len(b.entries))
-		p.finish(q, b.entries, nil)
-		q.batch, q.limit = nil, 0
-	case code == kafka.MessageSizeTooLarge, code == kafka.RecordListTooLarge:
-		p.tooLarge(q, err)
-	case code == kafka.InvalidRecord, code == kafka.UnsupportedForMessageFormat, code == kafka.PolicyViolation,
-		code == kafka.UnsupportedCompressionType, code == kafka.InvalidTimestamp:
-		p.finish(q, b.entries, hub.Wrap(hub.Internal, err, "the message bus refuses the message"))
-		q.batch = nil
-	case code == kafka.OutOfOrderSequenceNumber, code == kafka.UnknownProducerId, code == kafka.InvalidProducerEpoch,
-		code == kafka.InvalidProducerIDMapping, code == kafka.ProducerFenced:
-		p.renew(q) // the broker does not know what it had of us, and did not take this
-		b.data = nil
-		p.repeat(q, err)
-	default:
-		var never unsent
-		b.sent = b.sent || !errors.As(err, &never)
-		p.repeat(q, err)
-	}
-}
-
-// repeat has the batch of a queue sent again after a while, if someone still
-// waits for it.
-func (p *producer) repeat(q *queue, err error) {
-	b, now := q.batch, time.Now()
-	b.err = err
-	if p.bus.ctx.Err() != nil || b.until().Before(now) {
-		p.finish(q, b.entries, unconfirmed(err))
-		if b.sent {
-			// It may be stored, or be on its way: a new epoch keeps the broker from
-			// taking it after what comes now.
-			p.renew(q)
-		}
-		q.batch = nil
-		return
-	}
-	wait := min(repeatMin<<min(b.tries, 10), repeatMax)
-	b.after, b.tries = now.Add(wait), b.tries+1
-	time.AfterFunc(wait, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.pump()
-	})
-}
-
-// tooLarge sends the messages of a batch again in halves, and refuses one that
-// is too large by itself.
-func (p *producer) tooLarge(q *queue, err error) {
-	b := q.batch
-	q.batch = nil
-	if n := len(b.entries); n > 1 {
-		q.entries, q.limit = append(b.entries, q.entries...), n/2
-		return
-	}
-	p.finish(q, b.entries, hub.Wrap(hub.TooLarge, err, "the message is larger than the message bus allows"))
-}
-
-// passed counts records that the broker has. Sequence numbers go back to zero
-// after the largest.
-func (q *queue) passed(n int) {
-	if q.who.number >= 0 {
-		q.sequence = int32((int64(q.sequence) + int64(n)) & math.MaxInt32)
-	}
-}
-
-// renew begins a new epoch: what was sent in an older one is not taken any more
-// by a broker that has seen the new one.
-func (p *producer) renew(q *queue) {
-	switch {
-	case q.who.number < 0:
-	case q.who.epoch == math.MaxInt16:
-		p.number.CompareAndSwap(q.who.number, unnamed)
-	default:
-		q.who.epoch++
-		q.sequence = 0
-	}
-}
-
-// finish tells those who wait what became of their messages.
-func (p *producer) finish(q *queue, entries []*entry, err error) {
-	if err == nil {
-		q.topic.published.Add(int64(len(entries)))
-	} else {
-		q.topic.failed.Add(int64(len(entries)))
-	}
-	for _, e := range entries {
-		p.waiting -= len(e.body)
-		c := e.call
-		if err != nil && c.err == nil {
-			c.err = err
-		}
-		if c.left--; c.left == 0 {
-			close(c.done)
-		}
-	}
-	if p.closed && p.waiting == 0 {
-		p.rest()
-	}
-}
-
-func (p *producer) rest() {
-	select {
-	case <-p.idle:
-	default:
-		close(p.idle)
-	}
-}
-
-func unconfirmed(err error) error {
-	return &hub.Error{
-		Kind: hub.Transient, RetryAfter: retryAfter, Err: err,
-		Msg: "the message bus did not confirm the message in time; try again",
 	}
 }
 

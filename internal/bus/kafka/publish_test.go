@@ -125,12 +125,38 @@ func TestWhatWasGivenUpDoesNotComeLate(t *testing.T) {
 	if err := b.Publisher().Publish(topic, bus.NewMessage("given-up", "default", "k", nil)); err == nil {
 		t.Fatal("publishing without an answer gives no error")
 	}
+	await(t, "the hub gives it up", func() bool { return b.Waiting() == 0 })
 	w.letRequests(apiProduce)
 	publish(t, b, "k", 1, 2)
 	late() // the broker gets it now
 	publish(t, b, "k", 2, 3)
 	ch := subscribe(t, b, kafka.Group{Name: "triage", Coalesce: true})
 	for i := range 3 {
+		if m, want := receive(t, ch), fmt.Sprint("k-", i); m.UUID != want {
+			t.Errorf("%s came, want %s", m.UUID, want)
+		}
+	}
+}
+
+// A message whose Publish failed may be stored. What comes next must not be
+// taken for its repeat.
+func TestWhatWasGivenUpMayBeStored(t *testing.T) {
+	o := hubTopics(1)
+	o.PublishTimeout = time.Second
+	w := newWire()
+	o.DialBy(w.dial)
+	b := openBus(t, o)
+	publish(t, b, "k", 0, 1)
+	w.loseAnswers(apiProduce, 1_000_000)
+	if err := b.Publisher().Publish(topic, bus.NewMessage("k-1", "default", "k", nil)); hub.KindOf(err) != hub.Transient {
+		t.Fatalf("publishing without an answer gives %v", err)
+	}
+	await(t, "the hub gives it up", func() bool { return b.Waiting() == 0 })
+	w.loseAnswers(apiProduce, 0)
+	publish(t, b, "k", 2, 3)
+	publish(t, b, "k", 3, 4)
+	ch := subscribe(t, b, kafka.Group{Name: "triage", Coalesce: true})
+	for i := range 4 {
 		if m, want := receive(t, ch), fmt.Sprint("k-", i); m.UUID != want {
 			t.Errorf("%s came, want %s", m.UUID, want)
 		}

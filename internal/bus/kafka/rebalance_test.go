@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	client "github.com/segmentio/kafka-go"
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/bus"
 	"github.com/tocsin/tocsin/internal/bus/kafka"
@@ -79,6 +80,24 @@ func TestAProcessThatComesGetsItsShare(t *testing.T) {
 	held.Ack()
 }
 
+// A message that was read but not taken by a handler yet does not hold up its
+// partition.
+func TestWhatNobodyTakesIsHandedOver(t *testing.T) {
+	o := hubTopics(2)
+	o.Grace = 10 * deadline
+	first, second := openBus(t, o), openBus(t, o)
+	// Of two partitions, the first process will keep 0.
+	for k := 0; ; k++ {
+		if key := fmt.Sprint("k", k); (client.Murmur2Balancer{}).Balance(client.Message{Key: []byte(key)}, 0, 1) == 1 {
+			publish(t, first, key, 0, 1)
+			break
+		}
+	}
+	subscribe(t, first, kafka.Group{Name: "triage"})
+	await(t, "the message is read", func() bool { n, err := first.Lag(topic, "triage"); return err == nil && n == 1 })
+	receive(t, subscribe(t, second, kafka.Group{Name: "triage"})).Ack()
+}
+
 // A process that is cut off goes on with what it has, not knowing. The others
 // take over when its session ends, and what it acknowledges later must not
 // count: else messages that they have would be skipped.
@@ -100,6 +119,13 @@ func TestACutOffProcessIsFenced(t *testing.T) {
 	var flying []*message.Message
 	for range 8 {
 		flying = append(flying, receive(t, ch))
+	}
+	j.before = func(m *message.Message) {
+		for _, x := range flying {
+			if m.Metadata[bus.MetaPosition][:4] == x.Metadata[bus.MetaPosition][:4] && x.Context().Err() == nil {
+				t.Errorf("%s came to the other process, but the one that was cut off still handles %s", m.UUID, x.UUID)
+			}
+		}
 	}
 	w.cut()
 	j.consume(subscribe(t, healthy, kafka.Group{Name: "triage"}))
