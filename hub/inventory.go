@@ -20,6 +20,15 @@ const (
 	NodeNetwork NodeKind = "network" // an address or a range
 )
 
+// Valid reports whether k is a known kind.
+func (k NodeKind) Valid() bool {
+	switch k {
+	case NodeAsset, NodeAccount, NodeUser, NodeNetwork:
+		return true
+	}
+	return false
+}
+
 // A NodeReport is what one source says of one thing at one time. Things that
 // share a key are the same thing, whichever source reports them; a finding is
 // about the thing that has its asset_id as a key.
@@ -76,9 +85,10 @@ type NodeSource struct {
 	FirstSeen time.Time `json:"first_seen"`
 	LastSeen  time.Time `json:"last_seen"`
 	Gone      bool      `json:"gone,omitempty"`
+	GoneAt    time.Time `json:"gone_at,omitzero"` // when it was said to be gone
 }
 
-// An Edge is a connection of two entries of the inventory.
+// An Edge is a connection of two entries of the inventory, as one source says.
 type Edge struct {
 	From    AssetID   `json:"from"`
 	To      AssetID   `json:"to"`

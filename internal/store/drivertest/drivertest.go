@@ -88,6 +88,10 @@ func Run(t *testing.T, k Kit) {
 		{"store: bus tables", testBusTables},
 		{"store: leases", testLeases},
 		{"store: changes are told", testChanges},
+		{"store: inventory rows", testInventoryRows},
+		{"store: inventory in any order", testInventoryOrder},
+		{"store: inventory as a model has it", testInventoryModel},
+		{"store: edges and blast radius", testBlast},
 		{"store: one write fails", testFaults},
 		{"store: a message of a lost answer", testLostAnswer},
 	} {
