@@ -9,6 +9,8 @@ import (
 	"github.com/tocsin/tocsin/connectors/cef"
 	"github.com/tocsin/tocsin/connectors/cloudevents"
 	"github.com/tocsin/tocsin/connectors/cybervault"
+	"github.com/tocsin/tocsin/connectors/echelongraph"
+	"github.com/tocsin/tocsin/connectors/elasticsearch"
 	"github.com/tocsin/tocsin/connectors/falco"
 	"github.com/tocsin/tocsin/connectors/guardduty"
 	"github.com/tocsin/tocsin/connectors/ocsf"
@@ -30,6 +32,8 @@ func Kinds() []connectors.Kind {
 		cef.Kind(),
 		cloudevents.Kind(),
 		cybervault.Kind(),
+		echelongraph.Kind(),
+		elasticsearch.Kind(),
 		falco.Kind(),
 		guardduty.Kind(),
 		ocsf.Kind(),

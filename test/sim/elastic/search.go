@@ -100,13 +100,8 @@ func (q *query) matches(d Document) bool {
 	if q.Term == nil && q.Terms == nil && q.Range == nil && q.Bool == nil {
 		return true
 	}
-	var doc map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(d.Source))
-	decoder.UseNumber()
-	if decoder.Decode(&doc) != nil {
-		return false
-	}
-	return q.matchesFields(d, doc)
+	doc := d.from.decoded()
+	return doc != nil && q.matchesFields(d, doc)
 }
 
 func (q *query) matchesFields(d Document, doc map[string]any) bool {
@@ -128,8 +123,8 @@ func (q *query) matchesFields(d Document, doc map[string]any) bool {
 		}
 	}
 	for field, r := range q.Range {
-		text := fmt.Sprint(at(doc, field))
-		if r.GTE != nil && text < fmt.Sprint(r.GTE) || r.LT != nil && text >= fmt.Sprint(r.LT) {
+		v := at(doc, field)
+		if v == nil || r.GTE != nil && compare(v, r.GTE) < 0 || r.LT != nil && compare(v, r.LT) >= 0 {
 			return false
 		}
 	}
@@ -147,6 +142,17 @@ func (q *query) matchesFields(d Document, doc map[string]any) bool {
 		}
 	}
 	return true
+}
+
+// compare compares times as times, and anything else as text.
+func compare(a, b any) int {
+	x, y := fmt.Sprint(a), fmt.Sprint(b)
+	s, errS := time.Parse(time.RFC3339Nano, x)
+	t, errT := time.Parse(time.RFC3339Nano, y)
+	if errS == nil && errT == nil {
+		return s.Compare(t)
+	}
+	return strings.Compare(x, y)
 }
 
 // at gives the value under a dotted path.

@@ -15,6 +15,7 @@
 package elastic
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"io"
@@ -50,6 +51,8 @@ type Sim struct {
 	templates  map[string]*template
 	streams    map[string]*stream
 	indices    map[string]*index
+	points     map[string]*point
+	lastPoint  int
 	history    []Request
 	violations []string
 	noted      map[string]bool
@@ -84,7 +87,7 @@ func (s *Sim) reset() {
 	s.rng = rand.New(rand.NewPCG(s.opt.Seed, 0x656c6173))
 	s.pipelines, s.components = map[string]*pipeline{}, map[string]*component{}
 	s.templates = map[string]*template{stockName: stockTemplate()}
-	s.streams, s.indices = map[string]*stream{}, map[string]*index{}
+	s.streams, s.indices, s.points = map[string]*stream{}, map[string]*index{}, map[string]*point{}
 	s.history, s.violations, s.noted = nil, nil, map[string]bool{}
 }
 
@@ -189,6 +192,12 @@ func (s *Sim) route(r *http.Request, body []byte) answer {
 		return s.refresh(parts[0])
 	case len(parts) == 2 && last == "_rollover" && r.Method == http.MethodPost:
 		return s.serveRollover(parts[0])
+	case len(parts) == 2 && last == "_pit" && r.Method == http.MethodPost:
+		return s.openPoint(r, parts[0])
+	case r.URL.Path == "/_pit" && r.Method == http.MethodDelete:
+		return s.closePoint(body)
+	case r.URL.Path == "/_search" && bytes.Contains(body, []byte(`"pit":`)):
+		return s.page(body)
 	case last == "_search" && len(parts) <= 2:
 		return s.search(r, parts[0], body)
 	case last == "_count" && len(parts) <= 2:

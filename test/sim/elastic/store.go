@@ -1,6 +1,7 @@
 package elastic
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -34,6 +35,20 @@ type stored struct {
 	version int64
 	source  json.RawMessage
 	at      time.Time // searchable from then on
+
+	fields map[string]any // decoded when it is first asked for
+}
+
+// decoded gives the document's fields; nil if it is no object.
+func (d *stored) decoded() map[string]any {
+	if d.fields == nil {
+		decoder := json.NewDecoder(bytes.NewReader(d.source))
+		decoder.UseNumber()
+		if decoder.Decode(&d.fields) != nil {
+			d.fields = nil
+		}
+	}
+	return d.fields
 }
 
 // A Document is what a search would find.
@@ -42,6 +57,8 @@ type Document struct {
 	ID      string          `json:"_id"`
 	Version int64           `json:"_version"`
 	Source  json.RawMessage `json:"_source"`
+
+	from *stored
 }
 
 func (s *Sim) newIndex(name string, t *template) *index {
@@ -170,7 +187,7 @@ func (s *Sim) documents(target string, now time.Time) []Document {
 	for _, ix := range s.resolve(target) {
 		for _, id := range ix.order {
 			if d := ix.docs[id]; now.IsZero() || !d.at.After(now) {
-				list = append(list, Document{Index: ix.name, ID: id, Version: d.version, Source: d.source})
+				list = append(list, Document{Index: ix.name, ID: id, Version: d.version, Source: d.source, from: d})
 			}
 		}
 	}
