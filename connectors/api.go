@@ -99,6 +99,13 @@ func (a *API) Do(ctx context.Context, c Call) (Answer, error) {
 	return a.once(ctx, c)
 }
 
+// Allow says whether a call that is not made by Do may be made now, such as one
+// for a connection that stays; the error is as Do's.
+func (a *API) Allow() error { return a.gate.Allow(time.Now(), false) }
+
+// Note takes in what the answer to such a call said about limits.
+func (a *API) Note(res *http.Response) { a.gate.Note(time.Now(), res.StatusCode, res.Header) }
+
 // once makes a call with one credential.
 func (a *API) once(ctx context.Context, c Call) (Answer, error) {
 	if err := a.gate.Allow(time.Now(), c.Urgent); err != nil {

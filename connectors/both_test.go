@@ -47,8 +47,8 @@ func TestPullsAndListens(t *testing.T) {
 		go func() { defer close(ended); f.Run(ctx) }()
 		synctest.Wait()
 		state := func() State { return f.List(hub.DefaultTenant)[0] }
-		if s := state(); !s.Pulls || !s.Listens || s.Phase != PhaseWaiting || !src.open {
-			t.Errorf("at first: %+v, open: %v", s, src.open)
+		if s := state(); !s.Pulls || !s.Listens || s.Phase != PhaseWaiting || !src.open.Load() {
+			t.Errorf("at first: %+v, open: %v", s, src.open.Load())
 		}
 		start := time.Now()
 		for range 6 {
@@ -57,7 +57,7 @@ func TestPullsAndListens(t *testing.T) {
 			if s := state(); s.LastError == nil || s.Phase != PhaseWaiting {
 				t.Errorf("after the connection broke: %+v", s)
 			}
-			for !src.open {
+			for !src.open.Load() {
 				time.Sleep(time.Second / 10)
 				synctest.Wait()
 			}
@@ -72,14 +72,14 @@ func TestPullsAndListens(t *testing.T) {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if src.open || state().Phase != PhasePaused {
-			t.Errorf("paused: open %v, %+v", src.open, state())
+		if src.open.Load() || state().Phase != PhasePaused {
+			t.Errorf("paused: open %v, %+v", src.open.Load(), state())
 		}
 		if err := f.Resume(hub.DefaultTenant, "one"); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if !src.open {
+		if !src.open.Load() {
 			t.Error("not open after it was resumed")
 		}
 		cancel()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,28 +18,28 @@ import (
 // listener is a source whose sockets are a channel.
 type listener struct {
 	opens []error // of Listen, one after the other; then nil
-	calls int
+	calls atomic.Int64
 	in    chan Batch
 	fail  chan error // ends serve
 	got   []error    // of accept
-	open  bool
+	open  atomic.Bool
 }
 
 func (*listener) Close() error { return nil }
 
 func (l *listener) Listen(context.Context) (func(context.Context, Accept) error, error) {
-	l.calls++
+	l.calls.Add(1)
 	if len(l.opens) > 0 {
 		err := l.opens[0]
 		l.opens = l.opens[1:]
 		return nil, err
 	}
-	l.open = true
+	l.open.Store(true)
 	return l.serve, nil
 }
 
 func (l *listener) serve(ctx context.Context, accept Accept) error {
-	defer func() { l.open = false }()
+	defer func() { l.open.Store(false) }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -69,8 +70,8 @@ func listening(t *testing.T, l *listener, store Store, check func(*Fleet)) {
 		check(f)
 		cancel()
 		<-ended
-		if s := f.List(hub.DefaultTenant)[0]; s.Phase != PhaseStopped || l.open {
-			t.Errorf("after the end: %s, sockets open: %v", s.Phase, l.open)
+		if s := f.List(hub.DefaultTenant)[0]; s.Phase != PhaseStopped || l.open.Load() {
+			t.Errorf("after the end: %s, sockets open: %v", s.Phase, l.open.Load())
 		}
 	})
 }
@@ -101,7 +102,7 @@ func TestListenerOpensAgain(t *testing.T) {
 			t.Errorf("with the port taken: %+v", s)
 		}
 		start := time.Now()
-		for !l.open && time.Since(start) < time.Minute {
+		for !l.open.Load() && time.Since(start) < time.Minute {
 			time.Sleep(100 * time.Millisecond)
 			synctest.Wait()
 		}
@@ -130,15 +131,15 @@ func TestListenerPauses(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Hour)
-			if s := f.List(hub.DefaultTenant)[0]; s.Phase != PhasePaused || l.open {
-				t.Errorf("paused: %+v, sockets open: %v", s, l.open)
+			if s := f.List(hub.DefaultTenant)[0]; s.Phase != PhasePaused || l.open.Load() {
+				t.Errorf("paused: %+v, sockets open: %v", s, l.open.Load())
 			}
 			if err := f.Resume(hub.DefaultTenant, "one"); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
-			if s := f.List(hub.DefaultTenant)[0]; s.Phase != PhaseListening || !l.open {
-				t.Errorf("resumed: %+v, sockets open: %v", s, l.open)
+			if s := f.List(hub.DefaultTenant)[0]; s.Phase != PhaseListening || !l.open.Load() {
+				t.Errorf("resumed: %+v, sockets open: %v", s, l.open.Load())
 			}
 		}
 	})

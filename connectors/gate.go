@@ -29,7 +29,7 @@ const (
 	// maxReset bounds X-RateLimit-Reset, whose unit vendors disagree on.
 	maxReset = time.Hour
 	// epochFrom tells a Reset in Unix seconds from one in seconds to wait.
-	epochFrom = 1_000_000_000
+	epochFrom = 100_000_000
 )
 
 // Allow says whether a call may be made now; if not, the error is of kind

@@ -54,6 +54,7 @@ type Loop struct {
 	next   time.Time               // when to pull
 	floor  time.Time               // not before this, the vendor says
 	cancel context.CancelCauseFunc // of the pull that runs, else nil
+	owed   int                     // pulls to be made without waiting for the interval, because of Sync
 	since  time.Time               // start of the last whole pull, at first of the loop
 	cursor []byte                  // last one read or committed
 	state  State
@@ -193,8 +194,13 @@ func (l *Loop) finish(start time.Time, err error) {
 	l.state.Counts.Pulls++
 	before := l.state.Phase
 	wait := l.judge(start, now, err)
-	l.next = now.Add(wait)
 	l.floor = now.Add(retryAfterOf(err))
+	if err == nil {
+		if l.owed = max(l.owed-1, 0); l.owed > 0 {
+			wait = 0
+		}
+	}
+	l.next = now.Add(wait)
 	l.state.NextAttempt = l.next.UTC()
 	l.cfg.Metrics.pulled(l.cfg.Name, outcomeOf(err), now.Sub(start), l.state.LastSuccess)
 	l.report(before, wait, err)
@@ -248,12 +254,18 @@ func (l *Loop) report(before Phase, wait time.Duration, err error) {
 }
 
 // Sync asks for a pull now, or as soon as the vendor allows. It does not wait
-// for it. A paused connector refuses with kind Conflict.
+// for it. A pull that runs, or goes on after it was broken off, may have passed
+// what somebody wants to be looked at: it is followed by another. A paused
+// connector refuses with kind Conflict.
 func (l *Loop) Sync() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.paused {
 		return hub.E(hub.Conflict, "the connector is paused; resume it first")
+	}
+	l.owed = 1
+	if l.cancel != nil || l.state.Failures > 0 || l.state.Phase == PhaseThrottled {
+		l.owed = 2
 	}
 	l.next = l.floor
 	l.poke()

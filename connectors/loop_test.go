@@ -205,6 +205,35 @@ func TestPauseResumeSync(t *testing.T) {
 	})
 }
 
+// TestSyncWhilePulling: the pull that runs may have passed what is wanted.
+func TestSyncWhilePulling(t *testing.T) {
+	slow := func([]byte, Emit) error { time.Sleep(time.Second); return nil }
+	s := &script{answers: []func([]byte, Emit) error{slow}}
+	during(t, s, &shelf{}, func(l *Loop) {
+		synctest.Wait()
+		for range 5 {
+			if err := l.Sync(); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if n := len(s.pulls()); n != 2 {
+			t.Errorf("%d pulls, want the one that ran and another", n)
+		}
+	})
+	s = &script{answers: []func([]byte, Emit) error{fails(hub.E(hub.Transient, "down")), slow}}
+	during(t, s, &shelf{}, func(l *Loop) {
+		synctest.Wait()
+		if err := l.Sync(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Second)
+		if n := len(s.pulls()); n != 3 {
+			t.Errorf("%d pulls, want the one that failed, the rest of it, and another", n)
+		}
+	})
+}
+
 func TestSyncKeepsRetryAfter(t *testing.T) {
 	s := &script{answers: []func([]byte, Emit) error{fails(throttle(10 * time.Minute)), works}}
 	during(t, s, &shelf{}, func(l *Loop) {

@@ -18,7 +18,7 @@ import (
 type Memory struct {
 	items   map[memoryKey]memo
 	sweep   uint64    // number of the one that runs or ran last, from 1
-	horizon time.Time // items that were as they are before it were met by an earlier sweep
+	horizon time.Time // items that began before it were met by an earlier sweep
 
 	untracked int // open items that this sweep had no room for
 }
@@ -48,9 +48,9 @@ type Sighting struct {
 	Rank    int64     // orders the stages of an item's life where times are equal
 }
 
-// last is the latest time that it tells.
-func (i Sighting) last() time.Time {
-	if i.At.After(i.Created) {
+// born is when the item began, as well as is told.
+func (i Sighting) born() time.Time {
+	if i.Created.IsZero() {
 		return i.At
 	}
 	return i.Created
@@ -88,8 +88,8 @@ func (m *Memory) Begin(horizon time.Time) {
 	m.untracked = 0
 }
 
-// Horizon is the time from which on the sweep has to see every item, whatever
-// became of it.
+// Horizon is the time since which the sweep has to see every item that began,
+// whatever became of it.
 func (m *Memory) Horizon() time.Time { return m.horizon }
 
 // Len is how many items are remembered.
@@ -118,12 +118,12 @@ func (m *Memory) Observe(i Sighting, now time.Time, room int) (p Place, tell boo
 	switch {
 	case known:
 		p = e.after(i, now)
-	case i.Closed && i.last().Before(m.horizon):
+	case i.Closed && i.born().Before(m.horizon):
 		return Place{}, false // its end was seen in an earlier sweep, or is too old
 	default:
 		p = m.first(i, now)
 	}
-	m.remember(k, known, memo{digest: i.Digest, place: p, created: i.Created, sweep: m.sweep, closed: i.Closed}, room)
+	m.remember(k, known, memo{digest: i.Digest, place: p, created: i.born(), sweep: m.sweep, closed: i.Closed}, room)
 	return p, true
 }
 
@@ -205,15 +205,15 @@ func (m *Memory) Oldest() time.Time {
 	return oldest
 }
 
-// End ends a whole sweep. Items that came to be as they are after horizon will
-// be seen by the next one.
+// End ends a whole sweep. Items that begin after horizon will be seen by the
+// next one.
 func (m *Memory) End(horizon time.Time) {
 	if horizon.After(m.horizon) {
 		m.horizon = horizon
 	}
 	for k, e := range m.items {
 		switch {
-		case e.closed && e.created.Before(m.horizon) && e.place.At.Before(m.horizon):
+		case e.closed && e.created.Before(m.horizon):
 			delete(m.items, k)
 		case !e.closed && e.sweep != m.sweep:
 			e.missed++

@@ -54,7 +54,8 @@ func TestMemoryTellsEachChangeOnce(t *testing.T) {
 			{sighting("c", false, 95, 90), "95 3"},
 		}},
 		{"closed long ago", []step{{sighting("a", true, 1, 2), ""}, {sighting("a", true, 1, 2), ""}}},
-		{"closed within the history", []step{{sighting("a", true, 1, 60), "60 1"}, {sighting("a", true, 1, 60), ""}}},
+		{"closed within the history", []step{{sighting("a", true, 55, 60), "60 1"}, {sighting("a", true, 55, 60), ""}}},
+		{"closed lately, and begun before", []step{{sighting("a", true, 1, 60), ""}, {sighting("b", true, 1, 105), ""}}},
 		{"open however old", []step{{sighting("a", false, 1, -1), "1 1"}}},
 		{"opened again after it was forgotten", []step{
 			{sighting("a", true, 60, -1), "60 1"},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tocsin/tocsin/test/sim/cybervault"
+	"github.com/tocsin/tocsin/test/sim/echelongraph"
 	"github.com/tocsin/tocsin/test/sim/elastic"
 	"github.com/tocsin/tocsin/test/sim/pagerduty"
 	"github.com/tocsin/tocsin/test/sim/receiver"
@@ -36,6 +37,11 @@ func simulators() []simulator {
 		{
 			Name: "cybervault", Doc: "CyberVault Monitoring API v2, with webhooks", Address: "127.0.0.1:9101", Base: "/v2",
 			Use: map[string]string{"token": cybervault.DefaultToken}, start: startCyberVault,
+		},
+		{
+			Name: "echelongraph", Doc: "EchelonGraph API with MFA, events over a WebSocket, and webhooks", Address: "127.0.0.1:9102", Base: "/v1",
+			Use:   map[string]string{"email": echelongraph.DefaultEmail, "password": echelongraph.DefaultPassword, "totp_secret": echelongraph.DefaultSecret},
+			start: startEchelonGraph,
 		},
 		{
 			Name: "vigilare", Doc: "Vigilare REST API", Address: "127.0.0.1:9103",
@@ -75,6 +81,15 @@ func simulators() []simulator {
 
 func startCyberVault(o unkind.Options) (http.Handler, func(context.Context)) {
 	s := cybervault.New(cybervault.Options{Options: o})
+	client := &http.Client{Timeout: webhookTimeout}
+	return s, func(ctx context.Context) {
+		defer client.CloseIdleConnections()
+		s.Run(ctx, client)
+	}
+}
+
+func startEchelonGraph(o unkind.Options) (http.Handler, func(context.Context)) {
+	s := echelongraph.New(echelongraph.Options{Options: o, MFA: true})
 	client := &http.Client{Timeout: webhookTimeout}
 	return s, func(ctx context.Context) {
 		defer client.CloseIdleConnections()

@@ -17,7 +17,7 @@ func Many(t *testing.T, c Case) {
 		b.store.Fail(r, 0.03)
 		b.start()
 		for round := range 10 {
-			time.Sleep(time.Duration(r.Int64N(int64(5 * time.Minute))))
+			time.Sleep(time.Duration(r.Int64N(int64(2 * time.Minute))))
 			b.far.Token(round != 6)
 			b.far.Add(c.Items / 100)
 			for range c.Items / 100 {

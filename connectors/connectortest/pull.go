@@ -18,8 +18,8 @@ func throughTrouble(t *testing.T, c Case) {
 		b.far.Add(c.Items)
 		b.store.Fail(r, 0.05)
 		b.start()
-		for round := range 60 {
-			time.Sleep(time.Duration(r.Int64N(int64(10 * time.Minute))))
+		for round := range 40 {
+			time.Sleep(time.Duration(r.Int64N(int64(4 * time.Minute))))
 			b.disturb(r, round)
 		}
 		b.far.Token(true)

@@ -9,6 +9,7 @@ import (
 	"github.com/tocsin/tocsin/connectors/cef"
 	"github.com/tocsin/tocsin/connectors/cloudevents"
 	"github.com/tocsin/tocsin/connectors/cybervault"
+	"github.com/tocsin/tocsin/connectors/echelongraph"
 	"github.com/tocsin/tocsin/connectors/elasticsearch"
 	"github.com/tocsin/tocsin/connectors/falco"
 	"github.com/tocsin/tocsin/connectors/guardduty"
@@ -31,6 +32,7 @@ func Kinds() []connectors.Kind {
 		cef.Kind(),
 		cloudevents.Kind(),
 		cybervault.Kind(),
+		echelongraph.Kind(),
 		elasticsearch.Kind(),
 		falco.Kind(),
 		guardduty.Kind(),
