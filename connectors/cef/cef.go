@@ -82,7 +82,7 @@ func (r *reading) Next() (connectors.Part, error) {
 	if err != nil {
 		return connectors.Part{}, err
 	}
-	item := connectors.Part{Start: start, End: r.lines.end}
+	item := connectors.Part{Start: start, End: r.lines.end, Line: r.lines.line}
 	if line == nil {
 		item.Reject = "the line is longer than 256 KiB"
 		return item, nil

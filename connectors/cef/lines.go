@@ -12,9 +12,10 @@ const maxLine = 256 << 10
 
 // lines gives the lines that are not empty, in bounded memory.
 type lines struct {
-	r   *bufio.Reader
-	end int64 // offset behind the last line
-	buf []byte
+	r    *bufio.Reader
+	end  int64 // offset behind the last line
+	line int64 // its number, from 1
+	buf  []byte
 }
 
 func newLines(r io.Reader) *lines {
@@ -36,6 +37,7 @@ func (l *lines) next() (line []byte, start int64, err error) {
 		if err != nil && (!errors.Is(err, io.EOF) || l.end == start) {
 			return nil, start, err
 		}
+		l.line++
 		if long {
 			return nil, start, nil
 		}

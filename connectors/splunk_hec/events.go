@@ -33,6 +33,7 @@ type envelope struct {
 
 	raw        jsontext.Value
 	start, end int64 // in the input
+	line       int64
 }
 
 // A piece is an event, or why it is none in Splunk's words.
@@ -68,7 +69,7 @@ func (s *Source) readEvents(r io.Reader) *reading {
 		if item.Bad != nil {
 			p.bad = &invalidFormat
 		}
-		p.start, p.end = item.Start, item.End
+		p.start, p.end, p.line = item.Start, item.End, item.Line
 		return p, nil
 	}}
 }
@@ -139,7 +140,7 @@ func (r *reading) Next() (connectors.Part, error) {
 	}
 	r.count++
 	findings, bad := r.s.findings(&p)
-	part := connectors.Part{Findings: findings, Start: p.start, End: p.end}
+	part := connectors.Part{Findings: findings, Start: p.start, End: p.end, Line: p.line}
 	if bad != nil {
 		part.Reject = bad.Text
 	}

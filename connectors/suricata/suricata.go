@@ -34,8 +34,9 @@ func Kind() connectors.Kind {
 		Sample: sample,
 		Open:   func(s connectors.Settings) (connectors.Source, error) { return Open(s) },
 		Format: &connectors.Format{
-			Doc:  "Suricata EVE JSON, an event a line; alerts become findings",
-			Read: func(r io.Reader) connectors.Reading { return read(r, &counter{}, []string{"alert"}) },
+			Doc:   "Suricata EVE JSON, an event a line; alerts become findings",
+			Looks: func(start []byte) bool { return inbound.HasNames(start, "event_type", "timestamp") },
+			Read:  func(r io.Reader) connectors.Reading { return read(r, &counter{}, []string{"alert"}) },
 		},
 	}
 }

@@ -43,7 +43,7 @@ func (*file) Close() {}
 func (f *file) Next() (connectors.Part, error) {
 	part := connectors.Part{Start: f.f.end}
 	msg, _, err := f.f.next()
-	part.End = f.f.end
+	part.End, part.Line = f.f.end, f.f.line
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		part.Reject = "the input ends within a message"
 		return part, nil

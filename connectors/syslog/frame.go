@@ -13,6 +13,9 @@ type framer struct {
 	r   *bufio.Reader
 	max int
 	end int64 // bytes behind us
+
+	line int64 // where the last message begins, from 1
+	ends int64 // of lines behind us
 }
 
 // readBuffer is how much of a connection is read ahead. It bounds what is lost
@@ -37,12 +40,14 @@ func (f *framer) next() (msg []byte, cut bool, err error) {
 		if err != nil {
 			return nil, false, err
 		}
+		f.line = f.ends + 1
 		if header > 0 {
 			_, _ = f.r.Discard(header) // it was peeked at
 			f.end += int64(header + length)
 			msg, cut, err = f.counted(length)
+			f.ends += int64(bytes.Count(msg, []byte("\n")))
 		} else {
-			msg, cut, err = f.line()
+			msg, cut, err = f.upToEnd()
 		}
 		if msg = bytes.TrimRight(msg, "\r\n\x00"); len(msg) > 0 || err != nil {
 			if len(msg) > 0 && errors.Is(err, io.EOF) {
@@ -92,11 +97,14 @@ func (f *framer) counted(length int) (msg []byte, cut bool, err error) {
 	return msg, length > f.max, err
 }
 
-// line reads up to the end of the line.
-func (f *framer) line() (msg []byte, cut bool, err error) {
+// upToEnd reads up to the end of the line.
+func (f *framer) upToEnd() (msg []byte, cut bool, err error) {
 	for {
 		part, err := f.r.ReadSlice('\n')
 		f.end += int64(len(part))
+		if bytes.HasSuffix(part, []byte("\n")) {
+			f.ends++
+		}
 		if room := max(f.max-len(msg), 0); len(bytes.TrimRight(part, "\r\n")) > room {
 			part, cut = part[:room], true
 		}

@@ -32,8 +32,9 @@ func Kind() connectors.Kind {
 		Sample: sample,
 		Open:   func(s connectors.Settings) (connectors.Source, error) { return Open(s) },
 		Format: &connectors.Format{
-			Doc:  "Wazuh alerts, an alert a line as in alerts.json",
-			Read: func(r io.Reader) connectors.Reading { return read(r, 0, nil) },
+			Doc:   "Wazuh alerts, an alert a line as in alerts.json",
+			Looks: func(start []byte) bool { return inbound.HasNames(start, "rule", "agent", "manager") },
+			Read:  func(r io.Reader) connectors.Reading { return read(r, 0, nil) },
 		},
 	}
 }
