@@ -37,6 +37,7 @@ type lane struct {
 	proven   bool // it has taken something since it was last shaky
 	sluggish bool // its newest answer, or a send under way, is slow
 	inRing   bool
+	used     time.Time // when it was last sent to
 	rate     int       // sends a second; 0 for no limit
 	free     time.Time // when rate or failures allow the next send
 	// gone holds back what was claimed with this number or before: the endpoint
@@ -130,7 +131,11 @@ func (l *lane) fail(now time.Time) {
 	}
 }
 
+// forgetAfter is when an endpoint that nothing is sent to is forgotten. Then it is
+// untried again.
+const forgetAfter = time.Hour
+
 // idle reports whether there is nothing to remember of a lane.
-func (l *lane) idle() bool {
-	return l.waiting()+l.sending == 0 && l.failures == 0 && l.gone == 0 && l.rate == 0 && !l.proven && !time.Now().Before(l.paused)
+func (l *lane) idle(now time.Time) bool {
+	return l.waiting()+l.sending == 0 && !now.Before(l.paused) && now.Sub(l.used) > forgetAfter
 }

@@ -61,7 +61,7 @@ func newLanes(slots, window int) *lanes {
 func (s *lanes) of(e *hub.Endpoint) *lane {
 	l := s.byID[e.ID]
 	if l == nil {
-		l = &lane{id: e.ID}
+		l = &lane{id: e.ID, used: time.Now()}
 		s.byID[e.ID] = l
 	}
 	l.rate = e.RateLimit
@@ -166,7 +166,7 @@ func (s *lanes) leave(l *lane, at int) {
 func (s *lanes) rooms(now time.Time) (rooms map[hub.EndpointID]int, resume time.Time) {
 	rooms = make(map[hub.EndpointID]int, len(s.byID)+1)
 	for id, l := range s.byID {
-		if l.idle() {
+		if l.idle(now) {
 			delete(s.byID, id)
 			continue
 		}
@@ -269,7 +269,7 @@ func (s *lanes) take(l *lane, now time.Time) *task {
 	if l.rate > 0 {
 		l.pace(now)
 	}
-	t.started, t.class = now, l.class()
+	t.started, t.class, l.used = now, l.class(), now
 	if t.inOrder {
 		l.ordered++
 	}

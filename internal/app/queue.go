@@ -122,7 +122,21 @@ func (q *queue) takeOver(ctx context.Context, alone bool) error {
 	if !alone {
 		return nil
 	}
-	return q.st.Do(ctx, func(tx *store.Tx) error { return tx.EndLeases(q.owner, time.Now()) })
+	now := hub.Truncate(time.Now())
+	return q.st.Do(ctx, func(tx *store.Tx) error {
+		for id, b := range q.rules.failing() {
+			e := q.rules.endpoint(id)
+			if b.State != hub.BreakerHalfOpen || e == nil {
+				continue
+			}
+			open := *b // its probe is over
+			open.State, open.ProbeAt = hub.BreakerOpen, now
+			if err := q.rules.putBreaker(tx, e.Tenant, id, &open); err != nil {
+				return err
+			}
+		}
+		return tx.EndLeases(q.owner, now)
+	})
 }
 
 // rooms are how many deliveries of each endpoint may be claimed, and under "" how

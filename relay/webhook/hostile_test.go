@@ -144,8 +144,28 @@ func descriptors(t *testing.T) int {
 	return len(all)
 }
 
+// A complete 2xx head is success, whatever follows it; nothing else is.
+func TestWhatHostileReceiversTake(t *testing.T) {
+	end := make(chan struct{})
+	defer close(end)
+	target := webhook.New(webhook.Options{Client: client()})
+	for _, h := range hostiles() {
+		const limit = 700 * time.Millisecond
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		begun := time.Now()
+		a, err := target.Send(ctx, endpoint(serve(t, h, end)), delivery())
+		cancel()
+		if took := time.Since(begun); took > limit+slack/6 {
+			t.Errorf("one that %s: took %v, want at most %v", h.name, took, limit)
+		}
+		if (err == nil) != h.taken || err == nil && a.Status != 200 {
+			t.Errorf("one that %s: status %d, error %v; taken should be %v", h.name, a.Status, err, h.taken)
+		}
+	}
+}
+
 // Two hundred hostile receivers at a time: each attempt ends in time, keeps little,
-// takes nothing but a complete 2xx head for success, and leaves nothing behind.
+// and leaves nothing behind.
 func TestHostileReceivers(t *testing.T) {
 	const at, limit = 200, 500 * time.Millisecond
 	end := make(chan struct{})
@@ -159,7 +179,6 @@ func TestHostileReceivers(t *testing.T) {
 	runtime.GC()
 	before, files := memory(), descriptors(t)
 	var peak uint64
-	taken := map[string]int{}
 	var mu sync.Mutex
 	var sends sync.WaitGroup
 	for i := range at {
@@ -176,10 +195,7 @@ func TestHostileReceivers(t *testing.T) {
 			if took > limit+slack {
 				t.Errorf("one that %s: took %v, want at most %v", h.name, took, limit)
 			}
-			if err == nil {
-				taken[h.name]++
-			}
-			if err == nil && (!h.taken || a.Status != 200) {
+			if err == nil && !h.taken {
 				t.Errorf("one that %s: counts as taken, with status %d", h.name, a.Status)
 			}
 			if len(a.Body) > safehttp.KeptBody || len(fmt.Sprint(a.Response)) > 80<<10 {
@@ -189,32 +205,23 @@ func TestHostileReceivers(t *testing.T) {
 	}
 	sends.Wait()
 	close(end)
-	for _, h := range all { // on a busy machine the head may come too late, but not each time
-		if h.taken && taken[h.name] == 0 {
-			t.Errorf("one that %s: never counts as taken, though its head is complete", h.name)
-		}
-	}
 	c.CloseIdle()
 	if grown := int64(peak) - int64(before); grown > 64<<20 {
 		t.Errorf("memory grew by %d MiB, want at most 64", grown>>20)
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; {
-		left := descriptors(t)
-		if left <= files+4 {
-			break
-		}
+	look := time.NewTicker(10 * time.Millisecond) // connections close behind the scenes
+	defer look.Stop()
+	for deadline := time.Now().Add(10 * time.Second); descriptors(t) > files+4; <-look.C {
 		if time.Now().After(deadline) {
-			t.Errorf("%d descriptors are open, before it were %d", left, files)
-			break
+			t.Fatalf("%d descriptors are open, before it were %d", descriptors(t), files)
 		}
-		runtime.Gosched()
-		time.Sleep(10 * time.Millisecond) // connections close behind the scenes
 	}
 }
 
 // slack is what an attempt may take beyond its limit: 250 ms where nothing else
-// runs. On a machine that is busy the scheduler alone takes more.
-const slack = time.Second
+// runs. On a machine that is busy, with two hundred receivers beside, the scheduler
+// alone takes more.
+const slack = 3 * time.Second
 
 func memory() uint64 {
 	var m runtime.MemStats
