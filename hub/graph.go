@@ -35,8 +35,9 @@ type BlastRadius struct {
 	// Truncated says that there is more within the depth than was followed.
 	Truncated bool `json:"truncated"`
 
-	// Alerts counts the active alerts on what is reached.
-	Alerts SeverityCounts `json:"alerts"`
+	// Alerts counts the active alerts on what is reached; nil for who may not
+	// read alerts.
+	Alerts *SeverityCounts `json:"alerts,omitempty"`
 	// CrownJewels are those of what is reached, the root included if it is one.
 	CrownJewels []AssetID `json:"crown_jewels"`
 	CrownJewel  bool      `json:"crown_jewel"` // there is one

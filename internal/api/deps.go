@@ -27,6 +27,7 @@ type Deps struct {
 	Deliveries Deliveries
 	Audit      Audit
 	Connectors Connectors
+	Inventory  Inventory
 	Health     Health
 
 	// Vendor answers requests at the paths that senders of other products know,
@@ -184,6 +185,9 @@ type AlertView struct {
 	*hub.Alert
 	Timeline []hub.Change  `json:"timeline"`
 	Findings []FindingView `json:"findings"` // the newest 100
+	// AssetNode is the entry of the inventory that the alert is about; "" if no
+	// source has reported it.
+	AssetNode hub.AssetID `json:"asset_node,omitempty"`
 }
 
 // An AlertAction is one change by a person. Kind is acknowledge, resolve,

@@ -10,6 +10,7 @@ import (
 func (s *Server) humaRoutes() {
 	s.findingRoutes()
 	s.alertRoutes()
+	s.assetRoutes()
 	s.webhookRoutes()
 	s.deliveryRoutes()
 	s.auditRoutes()

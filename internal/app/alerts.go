@@ -85,6 +85,11 @@ func (a *alerts) Alert(ctx context.Context, t hub.TenantID, id hub.AlertID) (*ap
 		if v.Timeline, err = r.Timeline(t, id); err != nil {
 			return err
 		}
+		node, err := r.NodesByKey(t, []string{hub.NodeKey(v.AssetID)})
+		if err != nil {
+			return err
+		}
+		v.AssetNode = node[hub.NodeKey(v.AssetID)]
 		ids := findingsIn(v.Timeline)
 		rows, err := r.FindingsByID(t, ids[:min(len(ids), shownFindings)])
 		if err == nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/tocsin/tocsin/internal/store"
 )
 
-// cursors is the connectors' store: findings go on the bus in the transaction
-// that moves the cursor.
+// cursors is the connectors' store: findings go on the bus, and reports into the
+// inventory, in the transaction that moves the cursor.
 type cursors struct {
 	st       *store.Store
 	findings *findings
@@ -36,7 +36,7 @@ func (c *cursors) Cursor(ctx context.Context, t hub.TenantID, name string) (curs
 	return cursor, err
 }
 
-// Commit accepts findings and moves the cursor.
+// Commit accepts a page and moves the cursor.
 func (c *cursors) Commit(ctx context.Context, t hub.TenantID, name string, page connectors.Page, cursor []byte) error {
 	p := hub.Principal{Tenant: t, Type: hub.ActorSource, ID: name, Permissions: []string{"findings:create"}}
 	all := page.Findings
@@ -49,7 +49,18 @@ func (c *cursors) Commit(ctx context.Context, t hub.TenantID, name string, page 
 	if err != nil {
 		return err
 	}
-	return c.st.Do(ctx, func(tx *store.Tx) error { return c.commit(tx, p, own, msgs, cursor) })
+	inv, err := reported(name, page, time.Now())
+	if err != nil {
+		return err
+	}
+	return c.st.Do(ctx, func(tx *store.Tx) error {
+		if inv != nil {
+			if err := putInventory(tx, p, inv); err != nil {
+				return err
+			}
+		}
+		return c.commit(tx, p, own, msgs, cursor)
+	})
 }
 
 func (c *cursors) commit(tx *store.Tx, p hub.Principal, own []*hub.Finding, msgs []*message.Message, cursor []byte) error {

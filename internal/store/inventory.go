@@ -55,6 +55,9 @@ func NewInventory(source string, nodes []hub.NodeReport, edges []hub.EdgeReport)
 	return inv, nil
 }
 
+// Size tells of how many nodes and edges it is.
+func (inv *Inventory) Size() (nodes, edges int) { return len(inv.nodes), len(inv.edges) }
+
 func keysIn(r *hub.NodeReport) []string {
 	keys := make([]string, 0, len(r.Keys))
 	for _, text := range r.Keys {

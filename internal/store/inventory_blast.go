@@ -34,7 +34,7 @@ func (r *Reader) BlastRadius(tenant hub.TenantID, id hub.AssetID, depth, limit i
 		}
 		b.hops = append(b.hops, frontier)
 	}
-	out := &hub.BlastRadius{Depth: depth, Truncated: b.truncated, Reached: []hub.Reached{}, CrownJewels: []hub.AssetID{}}
+	out := &hub.BlastRadius{Depth: depth, Truncated: b.truncated, Alerts: new(hub.SeverityCounts), Reached: []hub.Reached{}, CrownJewels: []hub.AssetID{}}
 	return out, b.describe(out, id)
 }
 
