@@ -25,7 +25,6 @@ import (
 
 	"github.com/tocsin/tocsin/connectors"
 	"github.com/tocsin/tocsin/connectors/carried"
-	"github.com/tocsin/tocsin/internal/inbound"
 	"github.com/tocsin/tocsin/internal/secret"
 )
 
@@ -40,9 +39,8 @@ func Kind() connectors.Kind {
 		Sample: sample,
 		Open:   func(s connectors.Settings) (connectors.Source, error) { return Open(s) },
 		Format: &connectors.Format{
-			Doc:   "events as they are sent to Splunk's HTTP Event Collector",
-			Looks: func(start []byte) bool { return inbound.HasNames(start, "event", "sourcetype") },
-			Read:  func(r io.Reader) connectors.Reading { return plain().readEvents(r) },
+			Doc:  "events as they are sent to Splunk's HTTP Event Collector",
+			Read: func(r io.Reader) connectors.Reading { return plain().readEvents(r) },
 		},
 	}
 }

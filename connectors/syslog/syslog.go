@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -41,15 +40,11 @@ func Kind() connectors.Kind {
 		Sample: sample,
 		Open:   func(s connectors.Settings) (connectors.Source, error) { return Open(s) },
 		Format: &connectors.Format{
-			Doc:   "syslog messages, a line each; CEF, LEEF and JSON inside become findings",
-			Looks: func(start []byte) bool { return hasPriority.Match(start) },
-			Read:  func(r io.Reader) connectors.Reading { return readFile(r) },
+			Doc:  "syslog messages, a line each; CEF, LEEF and JSON inside become findings",
+			Read: func(r io.Reader) connectors.Reading { return readFile(r) },
 		},
 	}
 }
-
-// hasPriority tells syslog by its first message, with or without its length.
-var hasPriority = regexp.MustCompile(`^([1-9][0-9]{0,5} )?<[0-9]{1,3}>`)
 
 // A config is the connector's entry in the config.
 type config struct {

@@ -8,6 +8,7 @@
 package wazuh
 
 import (
+	"bytes"
 	_ "embed"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ func Kind() connectors.Kind {
 		Open:   func(s connectors.Settings) (connectors.Source, error) { return Open(s) },
 		Format: &connectors.Format{
 			Doc:   "Wazuh alerts, an alert a line as in alerts.json",
-			Looks: func(start []byte) bool { return inbound.HasNames(start, "rule", "agent", "manager") },
+			Looks: looks,
 			Read:  func(r io.Reader) connectors.Reading { return read(r, 0, nil) },
 		},
 	}
@@ -72,6 +73,11 @@ func Open(s connectors.Settings) (*Source, error) {
 // is below min_level.
 func (s *Source) Report() jsontext.Value {
 	return jsontext.Value(fmt.Sprintf(`{"below_min_level":%d}`, s.below.Load()))
+}
+
+// looks knows alerts.json, and what Filebeat makes of it.
+func looks(start []byte) bool {
+	return inbound.HasNames(start, "rule", "agent", "manager") || inbound.HasNames(start, "message", "agent") && bytes.Contains(start, []byte("wazuh-alerts"))
 }
 
 // Map maps one alert, for sources that carry alerts inside of something else.
