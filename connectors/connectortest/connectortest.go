@@ -70,6 +70,7 @@ func Pull(t *testing.T, c Case) {
 		check func(*testing.T, Case)
 	}{
 		{"everything arrives once through trouble", throughTrouble},
+		{"nothing is late", prompt},
 		{"a quiet source makes nothing", quiet},
 		{"it backs off", backsOff},
 		{"it keeps Retry-After", keepsRetryAfter},

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/tocsin/tocsin/connectors"
 )
 
 // throughTrouble lives through two rough days and compares at the end.
@@ -56,6 +58,42 @@ func (b *bench) restart() {
 	b.halt()
 	time.Sleep(5 * time.Second)
 	b.start()
+}
+
+// prompt changes things between two pulls: the next one tells all of it.
+func prompt(t *testing.T, c Case) {
+	b := newBench(t, c, 2, nil)
+	r := rand.New(rand.NewPCG(2, 2))
+	b.far.Kind(true)
+	b.far.Add(c.Items)
+	b.start()
+	b.settle(24 * time.Hour)
+	for round := range 20 {
+		b.rest()
+		b.far.Add(r.IntN(10))
+		for range 1 + r.IntN(20) {
+			b.far.Change(r)
+		}
+		before := b.loop.State().LastSuccess
+		if err := b.loop.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(time.Hour); !b.loop.State().LastSuccess.After(before) && time.Now().Before(deadline); {
+			time.Sleep(time.Second)
+		}
+		if late := b.store.difference(b.far.State(), c.Seen); late != "" {
+			t.Fatalf("round %d, after a whole pull: %s", round, late)
+		}
+	}
+	b.checkViolations()
+}
+
+// rest waits, a little longer than for the next second, until no pull runs.
+func (b *bench) rest() {
+	time.Sleep(1500 * time.Millisecond)
+	for b.loop.State().Phase != connectors.PhaseWaiting {
+		time.Sleep(time.Second)
+	}
 }
 
 // quiet restarts a connector whose source has not changed: nothing is made.

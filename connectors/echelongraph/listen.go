@@ -31,9 +31,31 @@ func (s Live) Listen(ctx context.Context) (func(context.Context, connectors.Acce
 	if err != nil {
 		return nil, err
 	}
-	conn.SetReadLimit(maxEvent)
 	s.wake()
-	return func(ctx context.Context, accept connectors.Accept) error { return s.hear(ctx, conn, accept) }, nil
+	return func(ctx context.Context, accept connectors.Accept) error { return s.stay(ctx, conn, accept) }, nil
+}
+
+// lasting is how long a connection has to live for its end to be a usual one: it
+// ends with its token, or with the process at the other end.
+const lasting = time.Minute
+
+// stay hears events, and connects anew at once when a connection that lasted
+// has ended.
+func (s Live) stay(ctx context.Context, conn *websocket.Conn, accept connectors.Accept) error {
+	for {
+		opened := time.Now()
+		err := s.hear(ctx, conn, accept)
+		if err == nil || time.Since(opened) < lasting {
+			return err
+		}
+		if conn, err = s.dial(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		s.wake()
+	}
 }
 
 // dial connects; once more with a new token if the first was refused.
@@ -46,6 +68,9 @@ func (s Live) dial(ctx context.Context) (*websocket.Conn, error) {
 			return nil, err
 		}
 		conn, status, err := s.connect(ctx, token)
+		if err == nil {
+			conn.SetReadLimit(maxEvent)
+		}
 		if status != http.StatusUnauthorized || try > 0 {
 			return conn, err
 		}

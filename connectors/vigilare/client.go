@@ -83,7 +83,7 @@ func explain(c connectors.Call, status int, body []byte) *hub.Error {
 	case http.StatusForbidden:
 		return hub.E(hub.Forbidden, "the user's role or the tenant's plan does not allow this"+theirs)
 	case http.StatusNotFound:
-		return hub.E(hub.NotFound, "Vigilare has no such thing at "+c.Path)
+		return hub.E(hub.NotFound, "Vigilare has no such thing at "+c.Path+"; if it should be there, check base_url")
 	case http.StatusConflict:
 		return hub.E(hub.Conflict, "it is there already"+theirs)
 	case http.StatusUnprocessableEntity:
