@@ -38,6 +38,7 @@ type producer struct {
 	closed  bool
 	idle    chan struct{} // closed when nothing waits, if the producer is closed
 
+	calls  atomic.Int64 // that came so far
 	naming sync.Mutex   // held while number is asked for
 	number atomic.Int64 // under which the brokers know this producer, or unnamed
 
@@ -119,6 +120,7 @@ func (p *producer) enqueue(c *call, queues []*queue, bodies [][]byte) error {
 	if p.waiting > 0 && p.waiting+size > maxWaiting {
 		return errFull
 	}
+	p.calls.Add(1)
 	p.waiting += size
 	c.left = len(bodies)
 	for i, q := range queues {
@@ -157,9 +159,7 @@ func (q *queue) due(now time.Time) bool { return q.batch == nil || !now.Before(q
 // fly sends requests to a broker as long as there is something to send.
 func (p *producer) fly(leader int) {
 	for {
-		// Let those publish first who are about to: right after an answer, all who
-		// waited for it come with their next message.
-		runtime.Gosched()
+		p.company()
 		flight := p.collect(leader)
 		if len(flight) == 0 {
 			return
@@ -172,6 +172,18 @@ func (p *producer) fly(leader int) {
 			p.list(q)
 		}
 		p.mu.Unlock()
+	}
+}
+
+// company lets those publish first who are about to: right after an answer, all
+// who waited for it come with their next message, and the first of them should
+// not go alone.
+func (p *producer) company() {
+	for range 16 {
+		before := p.calls.Load()
+		if runtime.Gosched(); p.calls.Load() == before {
+			return
+		}
 	}
 }
 
