@@ -295,6 +295,21 @@ func (f *Fleet) Do(ctx context.Context, tenant hub.TenantID, name, action, key s
 	return result, err
 }
 
+// Mirror gives the action that tells a source system of a change to one of its
+// findings, for Do; "" if there is none to tell, or no such connector. See
+// [Mirror].
+func (f *Fleet) Mirror(tenant hub.TenantID, name string, change hub.EventType, sourceID string) (action string, params jsontext.Value) {
+	m, err := f.get(tenant, name)
+	if err != nil {
+		return "", nil
+	}
+	mirror, ok := m.source.(Mirror)
+	if !ok {
+		return "", nil
+	}
+	return mirror.Mirror(change, sourceID)
+}
+
 func (f *Fleet) find(name string) *member {
 	for _, m := range f.members {
 		if m.common.Name == name {

@@ -44,6 +44,10 @@ func (e *everything) Do(_ context.Context, action, key string, params jsontext.V
 
 func (*everything) Test(context.Context) error { return nil }
 
+func (*everything) Mirror(change hub.EventType, sourceID string) (string, jsontext.Value) {
+	return "src." + string(change), jsontext.Value(`"` + sourceID + `"`)
+}
+
 func (*everything) Report() jsontext.Value { return jsontext.Value(`{"status":"operational"}`) }
 
 // mute can do nothing at all.
@@ -263,6 +267,20 @@ func TestParams(t *testing.T) {
 		}
 		if got := strings.Join(pointers, " "); got != tt.pointers {
 			t.Errorf("%s: faults at %q, want %q", tt.params, got, tt.pointers)
+		}
+	}
+}
+
+func TestMirror(t *testing.T) {
+	f := fleet(t, &everything{}, &shelf{}, prometheus.NewRegistry())
+	for _, tt := range []struct {
+		tenant hub.TenantID
+		name   string
+		want   string
+	}{{"acme", "one", `src.alert.resolved "x"`}, {"other", "one", " "}, {"acme", "none", " "}, {hub.DefaultTenant, "two", " "}} {
+		action, params := f.Mirror(tt.tenant, tt.name, hub.AlertResolvedEvent, "x")
+		if got := action + " " + string(params); got != tt.want {
+			t.Errorf("%s of %s: %q, want %q", tt.name, tt.tenant, got, tt.want)
 		}
 	}
 }
