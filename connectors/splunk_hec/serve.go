@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -149,7 +150,8 @@ func (s *Source) failed(err error) answer {
 	case hub.Transient, hub.RateLimited:
 		s.busy.Store(s.now().UnixMilli())
 		a = busy
-		if e, ok := err.(*hub.Error); ok { //nolint:errorlint // only our own says when
+		var e *hub.Error
+		if errors.As(err, &e) {
 			a.retryAfter = max(e.RetryAfter, time.Second)
 		}
 	case hub.TooLarge:

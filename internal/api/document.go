@@ -36,4 +36,5 @@ func (s *Server) documentPlainRoutes() {
 	add("POST", "/findings/batch", "Submit up to 1,000 findings", "Needs the permission findings:create.", "application/json", "application/x-ndjson")
 	add("POST", "/alerts/batch", "Submit up to 1,000 findings", "Needs the permission findings:create.", "application/json", "application/x-ndjson")
 	add("POST", "/ingest/{source}", "Push in a source's own format", "The source's own signature or token is checked.", "application/json", "application/x-ndjson", "text/plain")
+	s.documentVendorRoutes()
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 	"github.com/tocsin/tocsin/hub"
 )
@@ -26,9 +27,6 @@ func isVendor(path string) bool {
 }
 
 func (s *Server) vendorRoutes() {
-	if s.deps.Vendor == nil {
-		return
-	}
 	for _, root := range vendorRoots {
 		s.app.All(root, s.serveVendor)
 		s.app.All(root+"/*", s.serveVendor)
@@ -37,6 +35,9 @@ func (s *Server) vendorRoutes() {
 
 // serveVendor hands a request to its source and sends what that answers.
 func (s *Server) serveVendor(c *fiber.Ctx) error {
+	if s.deps.Vendor == nil {
+		return hub.E(hub.NotFound, "there is nothing at "+c.Path())
+	}
 	r, err := s.ingestRequest(c)
 	if err != nil {
 		return err
@@ -92,4 +93,30 @@ func gunzip(packed []byte, limit int64) ([]byte, error) {
 		return nil, tooLarge(limit)
 	}
 	return body, nil
+}
+
+// documentVendorRoutes puts the vendors' paths into the document.
+func (s *Server) documentVendorRoutes() {
+	doc := s.api.OpenAPI()
+	for _, op := range []struct{ method, path, summary string }{
+		{"POST", "/services/collector/event", "Events as Splunk's HTTP Event Collector takes them"},
+		{"POST", "/services/collector/raw", "Lines as Splunk's HTTP Event Collector takes them"},
+		{"POST", "/services/collector/ack", "Which requests are acknowledged"},
+		{"GET", "/services/collector/health", "Whether the collector can take events"},
+	} {
+		o := &huma.Operation{
+			OperationID: "splunk-" + op.path[strings.LastIndexByte(op.path, '/')+1:], Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{"findings"},
+			Description: "Answered in Splunk's words and with its codes by the connector whose token the request carries.", Security: []map[string][]string{},
+			Responses: map[string]*huma.Response{},
+		}
+		if op.method == "POST" {
+			o.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{}}, "text/plain": {Schema: &huma.Schema{}}}}
+		}
+		for status, text := range map[string]string{
+			"200": "Success, code 0 or 17", "400": "The request or an event of it is no use", "401": "No token", "403": "A wrong token", "404": "No connector serves this", "503": "Busy; come back after Retry-After",
+		} {
+			o.Responses[status] = &huma.Response{Description: text}
+		}
+		doc.AddOperation(o)
+	}
 }
