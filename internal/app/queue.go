@@ -277,11 +277,11 @@ type wanted struct {
 }
 
 // claimStored leases what is due in the store, endpoint by endpoint.
-func (q *queue) claimStored(ctx context.Context, limit int, lease time.Duration, r rooms) (all []hub.Delivery, err error) {
+func (q *queue) claimStored(ctx context.Context, limit int, lease time.Duration, r rooms) ([]hub.Delivery, error) {
 	now := time.Now()
 	var due []store.Due
 	var first time.Time
-	err = q.st.View(ctx, func(rd *store.Reader) (err error) {
+	err := q.st.View(ctx, func(rd *store.Reader) (err error) {
 		if first, err = rd.FirstLease(); err == nil {
 			due, err = rd.DueEndpoints()
 		}
@@ -292,6 +292,7 @@ func (q *queue) claimStored(ctx context.Context, limit int, lease time.Duration,
 	if err != nil || len(want) == 0 && !expired {
 		return nil, err
 	}
+	var all []hub.Delivery // of the writer's until it has answered, also if that is too late
 	more := false
 	err = q.st.Do(ctx, func(tx *store.Tx) error {
 		all, more = nil, expired

@@ -139,11 +139,12 @@ func (w *webhooks) ReplayState(ctx context.Context, t hub.TenantID, id hub.Repla
 }
 
 // CancelReplay stops a replay. The few that are due already are still sent.
-func (w *webhooks) CancelReplay(ctx context.Context, p hub.Principal, id hub.ReplayID) (r *hub.Replay, err error) {
+func (w *webhooks) CancelReplay(ctx context.Context, p hub.Principal, id hub.ReplayID) (*hub.Replay, error) {
 	if !p.Can("webhooks:update") {
 		return nil, hub.E(hub.Forbidden, "this needs the permission webhooks:update")
 	}
-	err = w.st.Do(ctx, func(tx *store.Tx) error {
+	var r *hub.Replay
+	err := w.st.Do(ctx, func(tx *store.Tx) (err error) {
 		if r, err = tx.Replay(p.Tenant, id); err != nil || r.State == hub.ReplayCancelled {
 			return err
 		}

@@ -133,7 +133,7 @@ func (s *steward) hold(ctx context.Context) (time.Duration, error) {
 			}
 			return err
 		})
-		if n == holdChunk {
+		if err == nil && n == holdChunk { // on an error n is the writer's yet
 			wait = 0
 		}
 	}
