@@ -49,7 +49,7 @@ func (c *cursors) Commit(ctx context.Context, t hub.TenantID, name string, page 
 	if err != nil {
 		return err
 	}
-	inv, err := reported(name, page, time.Now())
+	inv, err := reported(t, name, page, time.Now())
 	if err != nil {
 		return err
 	}

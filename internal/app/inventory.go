@@ -28,7 +28,7 @@ const (
 // reported makes what a page says of the inventory ready to be stored; nil if it
 // says nothing. No report is of a later time than now: the clock of a source that
 // is ahead would else keep out what it says when it is put right.
-func reported(source string, pg connectors.Page, now time.Time) (*store.Inventory, error) {
+func reported(t hub.TenantID, source string, pg connectors.Page, now time.Time) (*store.Inventory, error) {
 	if len(pg.Nodes)+len(pg.Edges) == 0 {
 		return nil, nil
 	}
@@ -41,7 +41,7 @@ func reported(source string, pg connectors.Page, now time.Time) (*store.Inventor
 		edges[i] = e
 		edges[i].SeenAt = notAfter(e.SeenAt, now)
 	}
-	return store.NewInventory(source, nodes, edges)
+	return store.NewInventory(t, source, nodes, edges)
 }
 
 func notAfter(at, now time.Time) time.Time {
@@ -53,7 +53,7 @@ func notAfter(at, now time.Time) time.Time {
 
 // putInventory stores what a source said, with one audit entry for all of it.
 func putInventory(tx *store.Tx, p hub.Principal, inv *store.Inventory) error {
-	c, err := tx.PutInventory(p.Tenant, inv)
+	c, err := tx.PutInventory(inv)
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,6 @@ type Keeper struct {
 	mu    sync.Mutex // guards what follows
 	wants map[string]*want
 	seen  map[string]sighting
-	alive map[string]bool // nodes at the last look
 	poked chan struct{}
 }
 

@@ -16,9 +16,14 @@ var (
 	wordsTable = &table{"inv_words", []string{"tenant", "source", "key", "node", "first_seen", "seen_at", "live_at", "gone", "doc"}}
 )
 
+// ofTenant says whose rows are wanted where ids are looked up, so that no index
+// is taken by it: see the migration.
+const ofTenant = "tenant || '' = $1"
+
 // An Inventory is what a source reports, made ready outside of the transaction
 // that takes it. It does not change.
 type Inventory struct {
+	tenant hub.TenantID
 	source string
 	nodes  []toldNode
 	edges  []toldEdge
@@ -32,8 +37,8 @@ type toldNode struct {
 
 // NewInventory makes reports of a source ready. One without a key is of nothing,
 // and left out.
-func NewInventory(source string, nodes []hub.NodeReport, edges []hub.EdgeReport) (*Inventory, error) {
-	inv := &Inventory{source: source, nodes: make([]toldNode, 0, len(nodes)), edges: readEdges(source, edges)}
+func NewInventory(tenant hub.TenantID, source string, nodes []hub.NodeReport, edges []hub.EdgeReport) (*Inventory, error) {
+	inv := &Inventory{tenant: tenant, source: source, nodes: make([]toldNode, 0, len(nodes)), edges: readEdges(tenant, source, edges)}
 	places := make(map[string]int, len(nodes))
 	for i := range nodes {
 		keys := keysIn(&nodes[i])

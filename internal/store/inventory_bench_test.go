@@ -33,12 +33,12 @@ func BenchmarkInventoryPage(b *testing.B) {
 			defer s.Close()
 			at := time.Unix(1e9, 0)
 			write := func(tenant hub.TenantID, nodes []hub.NodeReport, edges []hub.EdgeReport) {
-				inv, err := store.NewInventory("src", nodes, edges)
+				inv, err := store.NewInventory(tenant, "src", nodes, edges)
 				if err != nil {
 					b.Fatal(err)
 				}
 				err = s.Do(b.Context(), func(tx *store.Tx) error {
-					_, err := tx.PutInventory(tenant, inv)
+					_, err := tx.PutInventory(inv)
 					return err
 				})
 				if err != nil {

@@ -125,7 +125,7 @@ func (b *blast) path(id hub.AssetID, hops int) []hub.Step {
 
 func (r *Reader) graphNodes(tenant hub.TenantID, ids []hub.AssetID) (map[hub.AssetID]hub.GraphNode, error) {
 	all := make(map[hub.AssetID]hub.GraphNode, len(ids))
-	err := queryIn(r, graphQuery+" WHERE tenant = $1 AND id IN (?)", []any{string(tenant)}, anys(ids), func(v []any) error {
+	err := queryIn(r, graphQuery+" WHERE "+ofTenant+" AND id IN (?)", []any{string(tenant)}, anys(ids), func(v []any) error {
 		n := graphRow(v)
 		all[n.ID] = n
 		return nil

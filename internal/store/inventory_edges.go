@@ -16,9 +16,9 @@ var edgesTable = &table{"inv_edges", []string{"tenant", "id", "source", "kind", 
 const maxEdgeKind = 200
 
 // edgeID names what a source says of two keys.
-func edgeID(source, kind, from, to string) string {
+func edgeID(tenant hub.TenantID, source, kind, from, to string) string {
 	h := sha256.New()
-	for _, part := range []string{source, kind, from, to} {
+	for _, part := range []string{string(tenant), source, kind, from, to} {
 		_, _ = h.Write(binary.AppendUvarint(nil, uint64(len(part))))
 		_, _ = h.Write([]byte(part))
 	}
@@ -48,7 +48,7 @@ func (e *edgeState) add(o edgeState) bool {
 }
 
 // readEdges puts the reports of each edge together.
-func readEdges(source string, reports []hub.EdgeReport) []toldEdge {
+func readEdges(tenant hub.TenantID, source string, reports []hub.EdgeReport) []toldEdge {
 	edges, places := make([]toldEdge, 0, len(reports)), make(map[string]int, len(reports))
 	for i := range reports {
 		r := &reports[i]
@@ -56,7 +56,7 @@ func readEdges(source string, reports []hub.EdgeReport) []toldEdge {
 		if from == "" || to == "" {
 			continue
 		}
-		id, state := edgeID(source, kind, from, to), edgeState{hub.Micros(r.SeenAt), r.Gone}
+		id, state := edgeID(tenant, source, kind, from, to), edgeState{hub.Micros(r.SeenAt), r.Gone}
 		if at, before := places[id]; before {
 			edges[at].add(state)
 			continue
@@ -132,7 +132,7 @@ func (r *Reader) Edges(tenant hub.TenantID, f *hub.EdgeFilter, after string, ski
 	}
 	c.args = append(c.args, int64(limit), int64(skip))
 	var rows []EdgeRow
-	err = r.q.Query(fmt.Sprintf("SELECT e.id, f.node, t.node, e.kind, e.source, e.seen_at, e.from_key, e.to_key %s%s ORDER BY e.tenant, e.id LIMIT $%d OFFSET $%d",
+	err = r.q.Query(fmt.Sprintf("SELECT e.id, f.node, t.node, e.kind, e.source, e.seen_at, e.from_key, e.to_key %s%s ORDER BY e.id LIMIT $%d OFFSET $%d",
 		edgesFrom, c.text(), len(c.args)-1, len(c.args)), c.args, func(v []any) error {
 		rows = append(rows, EdgeRow{ID: v[0].(string), Edge: hub.Edge{
 			From: hub.AssetID(v[1].(string)), To: hub.AssetID(v[2].(string)), Kind: v[3].(string), Source: v[4].(string),

@@ -13,9 +13,9 @@ import (
 //
 // The reports may be thousands: what is asked is asked for many at a time, and
 // what did not change since it was last reported costs little.
-func (tx *Tx) PutInventory(tenant hub.TenantID, inv *Inventory) (InventoryChange, error) {
+func (tx *Tx) PutInventory(inv *Inventory) (InventoryChange, error) {
 	p := &reporting{
-		tx: tx, tenant: tenant, source: inv.source, words: make([]hub.NodeWord, len(inv.nodes)), parts: make([]*cluster, len(inv.nodes)),
+		tx: tx, tenant: inv.tenant, source: inv.source, words: make([]hub.NodeWord, len(inv.nodes)), parts: make([]*cluster, len(inv.nodes)),
 		byKey: make(map[string]*cluster, 2*len(inv.nodes)), byNode: map[hub.AssetID]*cluster{},
 	}
 	for i := range inv.nodes {
@@ -27,7 +27,7 @@ func (tx *Tx) PutInventory(tenant hub.TenantID, inv *Inventory) (InventoryChange
 		}
 	}
 	var err error
-	p.change.Edges, err = tx.putEdges(tenant, inv.source, inv.edges)
+	p.change.Edges, err = tx.putEdges(inv.tenant, inv.source, inv.edges)
 	return p.change, err
 }
 
@@ -171,7 +171,7 @@ func (p *reporting) merge(id hub.AssetID, others []hub.AssetID) error {
 			return err
 		}
 	}
-	if _, err := execIn(p.tx, "DELETE FROM inv_nodes WHERE tenant = $1 AND id IN (?)", fixed[:1], keys); err != nil {
+	if _, err := execIn(p.tx, "DELETE FROM inv_nodes WHERE "+ofTenant+" AND id IN (?)", fixed[:1], keys); err != nil {
 		return err
 	}
 	for _, old := range others {

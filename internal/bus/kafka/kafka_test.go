@@ -539,6 +539,21 @@ func TestMetrics(t *testing.T) {
 	refuse(receive(t, ch), hub.E(hub.Invalid, "no"))
 	refuse(receive(t, ch), hub.E(hub.Transient, "not now"))
 	receive(t, ch)
+	want := fmt.Sprint(map[string]float64{
+		"published_total": 5, "publish_failed_total": 0, "delivered_total": 4, "redelivered_total": 1, "dead_total": 1,
+		"lag": 3, "in_flight": 1, "rebalanced_total": 1, "taken_back_total": 0,
+	})
+	got := ""
+	defer func() {
+		if t.Failed() {
+			t.Logf("the metrics are %v, want %v", got, want)
+		}
+	}()
+	await(t, "the metrics are right", func() bool { got = metricsOf(t, reg); return got == want })
+}
+
+// metricsOf gives the metrics of the topic.
+func metricsOf(t *testing.T, reg prometheus.Gatherer) string {
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -553,13 +568,7 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 	}
-	want := map[string]float64{
-		"published_total": 5, "publish_failed_total": 0, "delivered_total": 4, "redelivered_total": 1, "dead_total": 1,
-		"lag": 3, "in_flight": 1, "rebalanced_total": 1, "taken_back_total": 0,
-	}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("the metrics are %v, want %v", got, want)
-	}
+	return fmt.Sprint(got)
 }
 
 func TestOptionsThatCannotBe(t *testing.T) {

@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -15,6 +16,9 @@ func openBus(t testing.TB, opts kafka.Options) *kafka.Bus {
 	t.Helper()
 	if len(opts.Brokers) == 0 {
 		opts.Brokers = services.SharedKafka(t).Brokers()
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	b, err := kafka.New(t.Context(), opts)
 	if err != nil {
@@ -70,5 +74,5 @@ func TestWatermillSuiteNewGroupEachTime(t *testing.T) {
 	fresh := func(*testing.T) (message.Publisher, message.Subscriber) {
 		return b.Publisher(), b.Subscriber(kafka.Group{Name: watermill.NewUUID()})
 	}
-	tests.TestPubSub(t, tests.Features{Persistent: true, NewSubscriberReceivesOldMessages: true}, fresh, nil)
+	tests.TestPubSub(t, tests.Features{Persistent: true, NewSubscriberReceivesOldMessages: true, ForceShort: true}, fresh, nil)
 }

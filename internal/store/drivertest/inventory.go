@@ -60,11 +60,11 @@ func sameRT(rt *rapid.T, what string, got, want any) {
 }
 
 func putInventory(tx *store.Tx, own hub.TenantID, source string, nodes []hub.NodeReport, edges []hub.EdgeReport) (store.InventoryChange, error) {
-	inv, err := store.NewInventory(source, nodes, edges)
+	inv, err := store.NewInventory(own, source, nodes, edges)
 	if err != nil {
 		return store.InventoryChange{}, err
 	}
-	return tx.PutInventory(own, inv)
+	return tx.PutInventory(inv)
 }
 
 // report stores reports in transactions of a few, each of one source.

@@ -24,7 +24,6 @@ const root = "../../.."
 // reads a case a line, its parts apart by tabs and the body in base64, and prints
 // true or false for each.
 type language struct {
-	name    string
 	needs   string // program that must be there
 	file    string // of the snippet with the harness
 	harness string // what the code is followed by; %s in it stands for the code
