@@ -8,7 +8,7 @@ NODE    := .cache/node/node_modules
 JAVA    := .cache/java/.done
 SERVERS := .cache/services/.done
 
-.PHONY: help demo dev-distributed test short build bench fmt lint check-fmt deps race fuzz docs clean
+.PHONY: help demo dev-distributed test short build bench bench-cluster fmt lint check-fmt deps race fuzz docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -56,6 +56,9 @@ $(SERVERS): test/services/pom.xml test/services/SHA256SUMS
 
 bench: build ## measure this machine and the hub on it, side by side
 	$(GO) run ./test/bench $(BENCH)
+
+bench-cluster: deps ## the same for one, two and three nodes over Kafka and PostgreSQL
+	$(GO) run ./test/bench --only cluster $(BENCH)
 
 fmt: ## format all code
 	$(GO) tool -modfile=tools/go.mod gofumpt -w .

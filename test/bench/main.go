@@ -9,6 +9,8 @@
 //	latency    500 findings a second for a minute: from the POST to the receipt
 //	isolation  1,000 findings a second to fifty endpoints, each its share: how much
 //	           later the healthy ones get theirs when half of the others never answer
+//	cluster    one, two and three nodes over a real Kafka and PostgreSQL, which it
+//	           starts; only if it is asked for
 //
 // Loader and receiver run on the hub's own cores, so its figures include their
 // cost; each is given as a share of what disk and loopback allow. The table
@@ -65,6 +67,7 @@ var parts = []struct {
 	{"batch", measureBatch},
 	{"end", measureEnd},
 	{"isolation", measureIsolation},
+	{"cluster", measureCluster},
 }
 
 func main() {
@@ -83,7 +86,7 @@ func main() {
 func run(ctx context.Context) error {
 	b := &bench{}
 	asJSON := flag.Bool("json", false, "print the JSON in place of the table")
-	only := flag.String("only", "", "parts to run, by comma: disk, http, single, batch, end, latency, isolation")
+	only := flag.String("only", "", "parts to run, by comma: disk, http, single, batch, end, latency, isolation, cluster")
 	flag.BoolVar(&b.quick, "quick", false, "a minute in place of ten, with 20,000 known problems: a smoke test, not a measurement")
 	flag.StringVar(&b.binary, "hub-binary", "", "program to measure in place of the one that is built")
 	flag.IntVar(&b.seeds, "seed-fingerprints", 0, "problems the hub knows before the end-to-end parts; 1,000,000 if not given")
@@ -152,7 +155,7 @@ func (b *bench) choose(only string) error {
 // and http, which are quick.
 func (b *bench) wants(part string) bool {
 	switch {
-	case len(b.only) == 0 || part == "disk" || part == "http":
+	case part == "disk" || part == "http" || len(b.only) == 0 && part != "cluster":
 		return true
 	case part == "end" && slices.Contains(b.only, "latency"):
 		return true // they share the seeded hub

@@ -114,6 +114,9 @@ func (b *bench) table(m *machine, file string, took time.Duration) error {
 	for _, r := range b.rows {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\t%s\t\n", show(r.PerSecond, 0), show(r.P50, 2), show(r.P99, 2), show(r.Max, 1),
 			show(r.CPU, 3), show(r.RSS, 0), show(r.In, 1), show(r.Out, 1), r.share(), r.Part+": "+r.Name)
+		if r.Note != "" {
+			fmt.Fprintf(w, "\t\t\t\t\t\t\t\t\t\t  %s\t\n", r.Note)
+		}
 	}
 	if b.quick {
 		fmt.Fprintln(w, "\t\t\t\t\t\t\t\t\t\t--quick: a smoke test, not a measurement\t")
