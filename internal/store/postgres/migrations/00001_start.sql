@@ -84,7 +84,7 @@ CREATE TABLE identities (
   alert_id    TEXT COLLATE "C" NOT NULL,
   due_at      BIGINT NOT NULL, -- when changes held back are to be told, or 0
   state       BYTEA NOT NULL,
-  PRIMARY KEY (tenant, fingerprint)
+  PRIMARY KEY (fingerprint, tenant) -- in this order: see 00010
 ) WITH (fillfactor = 85);
 CREATE INDEX identities_due ON identities (due_at) WHERE due_at > 0;
 
