@@ -278,3 +278,10 @@ func (p *PostgresServer) admin(t testing.TB, program string, args ...string) {
 		t.Fatal(err)
 	}
 }
+
+// Cut ends all sessions of all databases, as a firewall that forgets does, but
+// that both sides are told.
+func (p *PostgresServer) Cut(t testing.TB) {
+	t.Helper()
+	p.admin(t, "psql", "-q", "-d", "postgres", "-c", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'")
+}
