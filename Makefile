@@ -8,7 +8,7 @@ NODE    := .cache/node/node_modules
 JAVA    := .cache/java/.done
 SERVERS := .cache/services/.done
 
-.PHONY: help demo dev-distributed test short build bench bench-cluster fmt lint check-fmt deps race fuzz docs clean
+.PHONY: help demo dev-distributed test test-distributed short build bench bench-cluster fmt lint check-fmt deps race fuzz docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -22,8 +22,12 @@ dev-distributed: ## Kafka and PostgreSQL on free ports; RUN='program' runs with 
 build: ## the program and the simulators, static, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tocsin ./cmd/hubsim
 
-test: deps lint ## install what the tests need, then run all of them
+test: deps lint ## install what the tests need, then run all of them, those of the whole program in both modes
 	$(GO) test -timeout 15m ./...
+	TOCSIN_E2E_MODE=distributed $(GO) test -timeout 10m ./test/e2e/...
+
+test-distributed: deps ## the tests of the whole program over real Kafka and PostgreSQL, with several nodes; TOCSIN_E2E_FULL=1 for full load
+	TOCSIN_E2E_MODE=distributed $(GO) test -timeout 10m -v ./test/e2e/...
 
 short: ## the quick tests only
 	$(GO) test -short -timeout 5m ./...

@@ -5,7 +5,7 @@
 // Settings by environment:
 //
 //	TOCSIN_E2E_SEED    decides everything that is random; a failing test prints it
-//	TOCSIN_E2E_KILLS   how often the program is killed: 20, or 3 with -short
+//	TOCSIN_E2E_KILLS   how often the program is killed: 20, or 5 if distributed, or 3 with -short
 //	TOCSIN_E2E_FAULTS  at how many system calls a fault is tried: 40, or 6 with -short; "all" for each
 //	TOCSIN_E2E_MODE    distributed: over Kafka and PostgreSQL, and with the tests of several nodes
 //	TOCSIN_E2E_FULL    1: the tests of several nodes under full load and with longer faults

@@ -43,21 +43,21 @@ func (m *member) join() error {
 // askToJoin asks to be in the next round. The coordinator answers when all
 // members have asked, or were away for as long as a session.
 func (m *member) askToJoin() (*kafka.JoinGroupResponse, error) {
-	o := &m.g.bus.opts
+	session := m.sessionTime()
 	var owned []int
 	for _, p := range m.g.held() {
 		owned = append(owned, p.no)
 	}
-	ctx, cancel := context.WithTimeout(m.ctx, 2*o.Session)
+	ctx, cancel := context.WithTimeout(m.ctx, 2*session)
 	defer cancel()
 	if len(owned) > 0 {
 		defer m.vigil(ctx, cancel)()
 	}
 	res, err := m.g.bus.cluster.client.JoinGroup(ctx, &kafka.JoinGroupRequest{
-		GroupID: m.g.id, MemberID: m.id, ProtocolType: "consumer", SessionTimeout: o.Session,
+		GroupID: m.g.id, MemberID: m.id, ProtocolType: "consumer", SessionTimeout: session,
 		// A member that does not come is out after this time. It must have given up
 		// its partitions by then, and learns that it must come with a heartbeat.
-		RebalanceTimeout: o.Session + 2*o.Heartbeat,
+		RebalanceTimeout: session + 2*m.g.bus.opts.Heartbeat,
 		Protocols: []kafka.GroupProtocol{{Name: protocolName, Metadata: kafka.GroupProtocolSubscription{
 			Topics:          []string{m.g.topic.full},
 			OwnedPartitions: map[string][]int{m.g.topic.full: owned},
@@ -104,7 +104,7 @@ func (m *member) vigil(ctx context.Context, cancel context.CancelFunc) (end func
 // sync tells the coordinator who gets what, if this member is the one to say,
 // and gives what this member gets.
 func (m *member) sync(joined *kafka.JoinGroupResponse) ([]int, error) {
-	ctx, cancel := m.within(m.ctx, m.g.bus.opts.Session)
+	ctx, cancel := m.within(m.ctx, m.sessionTime())
 	defer cancel()
 	req := &syncgroup.Request{
 		GroupID: m.g.id, GenerationID: int32(joined.GenerationID), MemberID: m.id, ProtocolType: "consumer", ProtocolName: protocolName,

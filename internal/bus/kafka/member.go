@@ -35,8 +35,9 @@ type member struct {
 	failures   int // in a row, to join
 	warned     bool
 
-	mu      sync.Mutex // guards contact
-	contact time.Time  // the coordinator confirmed the membership then or later
+	mu      sync.Mutex    // guards contact and session
+	contact time.Time     // the coordinator confirmed the membership then or later
+	session time.Duration // how long that holds
 
 	leaving  chan struct{}   // closed when the group is to be left
 	ctx      context.Context // ends when that takes too long
@@ -52,7 +53,7 @@ type member struct {
 
 func newMember(g *group) *member {
 	m := &member{
-		g: g, contact: time.Now(), leaving: make(chan struct{}),
+		g: g, contact: time.Now(), session: g.bus.opts.Session, leaving: make(chan struct{}),
 		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), freed: make(chan struct{}, 1),
 	}
 	m.ctx, m.cancel = context.WithCancel(g.bus.ctx)
@@ -176,7 +177,29 @@ func (m *member) judge(err error) {
 func (m *member) left() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return time.Until(m.contact.Add(m.g.bus.opts.Session))
+	return time.Until(m.contact.Add(m.session))
+}
+
+func (m *member) sessionTime() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.session
+}
+
+// longestSession is what is asked for at most; brokers accept 30 minutes.
+const longestSession = 2 * time.Minute
+
+// lengthen asks for a longer session from now on, because the brokers find this
+// one too short.
+func (m *member) lengthen() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.session >= longestSession {
+		return false
+	}
+	m.session = min(2*m.session, longestSession)
+	m.g.bus.log.Info("the brokers want longer sessions", "group", m.g.id, "session", m.session)
+	return true
 }
 
 func (m *member) touch(at time.Time) {
@@ -220,6 +243,9 @@ func (m *member) tryJoin() {
 		return
 	}
 	if m.ctx.Err() != nil {
+		return
+	}
+	if errors.Is(err, kafka.InvalidSessionTimeout) && m.lengthen() {
 		return
 	}
 	m.judge(err)

@@ -60,7 +60,8 @@ type Options struct {
 	// PublishTimeout is how long publishing is tried; 0 is 5 s.
 	PublishTimeout time.Duration
 	// Session is after what time without a sign of life a member of a group loses
-	// its partitions; 0 is 15 s. Brokers accept from 6 s on, unless told otherwise.
+	// its partitions; 0 is 6 s, the least that brokers accept unless told otherwise.
+	// If they want more, it is doubled until they accept it.
 	Session time.Duration
 	// Heartbeat is how often a member shows that it lives, and so how soon it
 	// learns of others that come and go; 0 is 1 s.
@@ -94,7 +95,7 @@ func (o *Options) fill() {
 	set(&o.MinInSync, 1)
 	set(&o.MaxMessageBytes, 8<<20)
 	set(&o.PublishTimeout, 5*time.Second)
-	set(&o.Session, 15*time.Second)
+	set(&o.Session, 6*time.Second)
 	set(&o.Heartbeat, time.Second)
 	set(&o.Commit, 100*time.Millisecond)
 	set(&o.BackoffMin, 100*time.Millisecond)

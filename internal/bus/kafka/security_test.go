@@ -14,7 +14,10 @@ import (
 )
 
 func TestSecurity(t *testing.T) {
-	k := services.Kafka(t, services.KafkaOptions{TLS: true, Users: map[string]string{"hub": "secret"}})
+	k := services.Kafka(t, services.KafkaOptions{
+		TLS: true, Users: map[string]string{"hub": "secret"},
+		Settings: map[string]string{"group.min.session.timeout.ms": "7000"}, // more than the hub asks for at first
+	})
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, k.CA(), 0o600); err != nil {
 		t.Fatal(err)
