@@ -221,7 +221,7 @@ func (p *Pipeline) RunWaiting(ctx context.Context) {
 			p.opts.Log.Error("waiting playbook runs cannot go on", "error", err)
 			wait = time.Second
 		} else if !next.IsZero() {
-			wait = min(max(time.Until(next), 10*time.Millisecond), idle)
+			wait = min(max(next.Sub(p.opts.Now()), 10*time.Millisecond), idle)
 		}
 		t := time.NewTimer(wait)
 		select {

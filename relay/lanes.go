@@ -39,6 +39,7 @@ const (
 // lanes shares slots between endpoints. It belongs to the worker's loop.
 type lanes struct {
 	slots, window int
+	now           func() time.Time
 
 	byID    map[hub.EndpointID]*lane
 	ring    []*lane      // those with waiting tasks
@@ -54,14 +55,14 @@ type lanes struct {
 	spilled []*task      // to be given back
 }
 
-func newLanes(slots, window int) *lanes {
-	return &lanes{slots: slots, window: window, byID: map[hub.EndpointID]*lane{}}
+func newLanes(slots, window int, now func() time.Time) *lanes {
+	return &lanes{slots: slots, window: window, now: now, byID: map[hub.EndpointID]*lane{}}
 }
 
 func (s *lanes) of(e *hub.Endpoint) *lane {
 	l := s.byID[e.ID]
 	if l == nil {
-		l = &lane{id: e.ID, used: time.Now()}
+		l = &lane{id: e.ID, used: s.now()}
 		s.byID[e.ID] = l
 	}
 	l.rate = e.RateLimit
@@ -70,7 +71,7 @@ func (s *lanes) of(e *hub.Endpoint) *lane {
 
 // room is how many more deliveries of a lane may be claimed.
 func (s *lanes) room(l *lane) int {
-	if time.Now().Before(l.paused) {
+	if s.now().Before(l.paused) {
 		return 0
 	}
 	room := max(s.most(l)-l.waiting()-l.sending, 0)

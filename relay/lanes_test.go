@@ -14,7 +14,7 @@ import (
 func TestLanesKeepTheirBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		slots := rapid.IntRange(1, 9).Draw(t, "slots")
-		s := newLanes(slots, 64)
+		s := newLanes(slots, 64, time.Now)
 		now := time.Unix(0, 0)
 		var sending []*task
 		added, taken := 0, 0
@@ -110,7 +110,7 @@ func sum(n [classes]int) (total int) {
 // New deliveries go first, but not for ever, and what was held goes out one at a
 // time beside them.
 func TestNewOnesGoFirst(t *testing.T) {
-	s := newLanes(100, 1000)
+	s := newLanes(100, 1000, time.Now)
 	e := &hub.Endpoint{ID: "a"}
 	s.prove(e)
 	for i := range 12 {
@@ -146,7 +146,7 @@ func TestNewOnesGoFirst(t *testing.T) {
 
 // Lanes take turns.
 func TestLanesTakeTurns(t *testing.T) {
-	s := newLanes(100, 1000)
+	s := newLanes(100, 1000, time.Now)
 	now := time.Unix(0, 0)
 	for range 4 {
 		for _, id := range []hub.EndpointID{"a", "b", "c"} {

@@ -107,10 +107,10 @@ func (r *run) drain(cut, giveUp func()) {
 		r.record()
 		select {
 		case c := <-r.claims:
-			r.took(c, time.Now())
+			r.took(c, r.o.Now())
 			r.giveBack(r.lanes.clear(""))
 		case res := <-r.results:
-			r.sent(res, time.Now())
+			r.sent(res, r.o.Now())
 		case rec := <-r.records:
 			r.wrote(rec)
 		case <-limit.C:
@@ -125,7 +125,7 @@ func (r *run) drain(cut, giveUp func()) {
 }
 
 func (r *run) giveBack(tasks []*task) {
-	now := time.Now()
+	now := r.o.Now()
 	for _, t := range tasks {
 		r.outcomes = append(r.outcomes, release(&t.Job, now))
 	}

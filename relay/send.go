@@ -30,15 +30,15 @@ func (r *run) sendAll(ctx context.Context) {
 
 func (r *run) send(ctx context.Context, t *task) (res result) {
 	res.task = t
-	start := time.Now()
-	if start.Add(t.timeout).After(t.until) {
+	start, at := time.Now(), r.o.Now()
+	if at.Add(t.timeout).After(t.until) {
 		res.late = true
 		return res
 	}
 	limited, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	res.attempt, res.err = guarded(limited, t)
-	res.attempt.At = hub.Truncate(start)
+	res.attempt.At = hub.Truncate(at)
 	res.attempt.Duration = hub.Duration(time.Since(start).Round(time.Microsecond))
 	res.cut = res.err != nil && ctx.Err() != nil
 	return res

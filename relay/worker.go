@@ -27,6 +27,9 @@ type Options struct {
 	// Drain is how long a stop waits for what is under way; 10 s if zero.
 	Drain time.Duration
 
+	// Now gives the time by which deliveries fall due and leases end; nil: the
+	// machine's. Where several nodes share a queue it must be the same for all.
+	Now      func() time.Time
 	Random   func() float64 // in [0, 1), for jitter; nil: a good one
 	Log      *slog.Logger   // nil: none
 	Registry prometheus.Registerer
@@ -65,6 +68,9 @@ func New(o Options) *Worker {
 	if o.Schedule == nil {
 		o.Schedule = DefaultSchedule()
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
@@ -87,7 +93,7 @@ func setDefault[T int | time.Duration](v *T, def T) {
 // returns when all has ended. Run once.
 func (w *Worker) Run(ctx context.Context) {
 	r := &run{
-		Worker: w, lanes: newLanes(w.o.Slots, w.o.Slots*windowPerSlot),
+		Worker: w, lanes: newLanes(w.o.Slots, w.o.Slots*windowPerSlot, w.o.Now),
 		work: make(chan *task, w.o.Slots*(1+slowShare)), results: make(chan result, w.o.Slots),
 		claims: make(chan claim, 1), records: make(chan recorded, maxRecords), more: true,
 	}
@@ -132,16 +138,16 @@ type run struct {
 
 func (r *run) loop(ctx context.Context) {
 	for {
-		r.step(time.Now())
+		r.step(r.o.Now())
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.o.Queue.Wake():
 			r.more = true
 		case c := <-r.claims:
-			r.took(c, time.Now())
+			r.took(c, r.o.Now())
 		case res := <-r.results:
-			r.sent(res, time.Now())
+			r.sent(res, r.o.Now())
 		case rec := <-r.records:
 			r.wrote(rec)
 		case <-r.timer.C:

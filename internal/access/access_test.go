@@ -73,7 +73,7 @@ func TestKeys(t *testing.T) {
 	k := NewKeys(func(_ context.Context, hash [32]byte) (Grant, bool, error) {
 		lookups++
 		return grant, hash == HashKey(text), nil
-	})
+	}, time.Now)
 	for range 3 {
 		p, err := k.Authenticate(t.Context(), text)
 		if err != nil || p.ID != "key_1" || !p.Can("alerts:read") || p.Can("alerts:update") {
@@ -97,6 +97,26 @@ func TestKeys(t *testing.T) {
 	k.Forget()
 	if _, err := k.Authenticate(t.Context(), text); hub.KindOf(err) != hub.Unauthorized {
 		t.Errorf("a revoked key: got %v, want unauthorized", err)
+	}
+}
+
+// A key that is revoked while it is looked up is not remembered as it was.
+func TestRevokedWhileLookedUp(t *testing.T) {
+	text, grant := NewKey(), Grant{Key: "key_1", Tenant: "default", Role: Owner}
+	var k *Keys
+	k = NewKeys(func(context.Context, [32]byte) (Grant, bool, error) {
+		was := grant
+		if !grant.Revoked {
+			grant.Revoked = true
+			k.Forget()
+		}
+		return was, true, nil
+	}, time.Now)
+	if _, err := k.Authenticate(t.Context(), text); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Authenticate(t.Context(), text); hub.KindOf(err) != hub.Unauthorized {
+		t.Errorf("after the revocation got %v, want unauthorized", err)
 	}
 }
 

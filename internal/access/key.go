@@ -42,8 +42,9 @@ type Keys struct {
 	lookup func(ctx context.Context, hash [32]byte) (Grant, bool, error)
 	now    func() time.Time
 
-	mu    sync.RWMutex // guards known
-	known map[[32]byte]known
+	mu      sync.RWMutex // guards what follows
+	known   map[[32]byte]known
+	forgets int // how often everything was forgotten
 }
 
 type known struct {
@@ -54,9 +55,10 @@ type known struct {
 // maxKnown bounds what is remembered; a hub has far fewer keys.
 const maxKnown = 10000
 
-// NewKeys makes a Keys that looks keys up by their hash.
-func NewKeys(lookup func(ctx context.Context, hash [32]byte) (Grant, bool, error)) *Keys {
-	return &Keys{lookup: lookup, now: time.Now, known: map[[32]byte]known{}}
+// NewKeys makes a Keys that looks keys up by their hash, and has them expire by
+// the time that now gives.
+func NewKeys(lookup func(ctx context.Context, hash [32]byte) (Grant, bool, error), now func() time.Time) *Keys {
+	return &Keys{lookup: lookup, now: now, known: map[[32]byte]known{}}
 }
 
 // Authenticate gives the principal of an API key. Unknown keys are not
@@ -68,6 +70,7 @@ func (k *Keys) Authenticate(ctx context.Context, text string) (hub.Principal, er
 	hash := HashKey(text)
 	k.mu.RLock()
 	e, found := k.known[hash]
+	forgets := k.forgets
 	k.mu.RUnlock()
 	if !found {
 		g, there, err := k.lookup(ctx, hash)
@@ -77,7 +80,7 @@ func (k *Keys) Authenticate(ctx context.Context, text string) (hub.Principal, er
 		if !there {
 			return hub.Principal{}, hub.E(hub.Unauthorized, "the API key is not known")
 		}
-		e = k.remember(hash, g)
+		e = k.remember(hash, g, forgets)
 	}
 	if e.grant.Revoked {
 		return hub.Principal{}, hub.E(hub.Unauthorized, "the API key was revoked")
@@ -88,10 +91,15 @@ func (k *Keys) Authenticate(ctx context.Context, text string) (hub.Principal, er
 	return e.principal, nil
 }
 
-func (k *Keys) remember(hash [32]byte, g Grant) known {
+// remember keeps what was looked up, unless something changed since it began:
+// what was read may be from before.
+func (k *Keys) remember(hash [32]byte, g Grant, forgets int) known {
 	e := known{g, hub.Principal{Tenant: g.Tenant, Type: hub.ActorKey, ID: string(g.Key), Permissions: Granted(g.Role)}}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.forgets != forgets {
+		return e
+	}
 	if len(k.known) >= maxKnown {
 		clear(k.known)
 	}
@@ -103,5 +111,6 @@ func (k *Keys) remember(hash [32]byte, g Grant) known {
 func (k *Keys) Forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.forgets++
 	clear(k.known)
 }

@@ -195,7 +195,7 @@ func (a *App) openPipeline(ctx context.Context) error {
 	a.queue = newQueue(a.st, a.rules, a.cluster.owner, deliveryLease, a.log)
 	a.pipeline = pipelines.New(pipelines.Options{
 		Store: pipelineStore{a.st, a.bus}, Source: a.cfg.Server.BaseURL(), PublishEvents: len(a.elastic) > 0 || !a.cluster.alone(),
-		Relay: a.queue, Triaged: a.findings.waiters.tell, Log: a.log, Registry: a.reg,
+		Relay: a.queue, Triaged: a.findings.waiters.tell, Now: a.st.Now, Log: a.log, Registry: a.reg,
 	}, rules)
 	a.rules.pipeline, a.findings.pipeline = a.pipeline, a.pipeline
 	a.steward = newSteward(a.st, a.rules, a.cluster, a.queue.Stored, a.log)
@@ -227,7 +227,7 @@ const deliveryLease = 6 * time.Minute
 func (a *App) openRelay(ctx context.Context) error {
 	link := func(subject string) string { return a.cfg.Server.BaseURL() + "/alerts/" + subject }
 	a.targets = map[string]relay.Target{
-		hub.KindWebhook:   webhook.New(webhook.Options{Client: a.client, Transform: newTransformer().body}),
+		hub.KindWebhook:   webhook.New(webhook.Options{Client: a.client, Transform: newTransformer().body, Now: a.st.Now}),
 		hub.KindSlack:     slack.New(slack.Options{Client: a.client, Link: link}),
 		hub.KindPagerDuty: pagerduty.New(pagerduty.Options{Client: a.client, Link: link}),
 		hub.KindConnector: actor{a.fleet},
@@ -238,7 +238,7 @@ func (a *App) openRelay(ctx context.Context) error {
 	}
 	a.worker = relay.New(relay.Options{
 		Queue: a.queue, Targets: a.targets, Slots: a.cfg.Relay.Workers, Timeout: a.cfg.Relay.Timeout, Schedule: schedule,
-		Jitter: &a.cfg.Relay.Jitter, Breaker: breakerRule(&a.cfg.Relay), Lease: deliveryLease, Log: a.log, Registry: a.reg,
+		Jitter: &a.cfg.Relay.Jitter, Breaker: breakerRule(&a.cfg.Relay), Lease: deliveryLease, Now: a.st.Now, Log: a.log, Registry: a.reg,
 	})
 	return a.queue.takeOver(ctx, a.cluster.alone())
 }
@@ -412,7 +412,7 @@ func (a *App) forget(ctx context.Context) error {
 	for {
 		var n int64
 		err := a.st.Do(ctx, func(tx *store.Tx) (err error) {
-			n, err = tx.ForgetIdempotent(time.Now().Add(-idempotencyWindow), some)
+			n, err = tx.ForgetIdempotent(tx.Now().Add(-idempotencyWindow), some)
 			return err
 		})
 		if err != nil || n < some {

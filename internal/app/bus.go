@@ -107,7 +107,7 @@ func (a *App) openKafka(ctx context.Context) error {
 			TLS: c.TLS, CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile,
 			SASL: c.SASL, Username: c.Username, Password: c.Password,
 		},
-		Log: a.log, Registry: a.reg,
+		Now: a.st.Now, Log: a.log, Registry: a.reg,
 	})
 	if err != nil {
 		return err

@@ -198,7 +198,7 @@ func (l leases) Bury(ctx context.Context, node lease.Row) error {
 				if err := tx.ReleaseLeases(node.Owner); err != nil {
 					return err
 				}
-				return tx.EndLeasesOf(node.Owner, time.Now())
+				return tx.EndLeasesOf(node.Owner, tx.Now())
 			}
 		}
 		return nil

@@ -49,7 +49,7 @@ func (c *cursors) Commit(ctx context.Context, t hub.TenantID, name string, page 
 	if err != nil {
 		return err
 	}
-	inv, err := reported(t, name, page, time.Now())
+	inv, err := reported(t, name, page, c.st.Now())
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (c *cursors) commit(tx *store.Tx, p hub.Principal, own []*hub.Finding, msgs
 	if err := c.cluster.fence(tx, connectorLease(p.Tenant, p.ID)); err != nil {
 		return err
 	}
-	row.Cursor, row.At = cursor, time.Now()
+	row.Cursor, row.At = cursor, tx.Now()
 	return tx.PutConnector(p.Tenant, p.ID, row)
 }
 
@@ -226,7 +226,7 @@ func (s *sources) setPaused(tx *store.Tx, t hub.TenantID, name, action string) e
 	if err != nil {
 		return err
 	}
-	row.Paused, row.At = action == "pause", time.Now()
+	row.Paused, row.At = action == "pause", tx.Now()
 	return tx.PutConnector(t, name, row)
 }
 

@@ -93,7 +93,7 @@ func (d *deliveries) Retry(ctx context.Context, p hub.Principal, id hub.Delivery
 		if x, err = tx.Delivery(p.Tenant, id); err != nil {
 			return err
 		}
-		if err := d.rearm(&x, hub.Truncate(time.Now())); err != nil {
+		if err := d.rearm(&x, hub.Truncate(tx.Now())); err != nil {
 			return err
 		}
 		if err := tx.UpdateDelivery(&x); err != nil {

@@ -21,7 +21,7 @@ import (
 // in the file any more are switched off, so that what is on its way to them is
 // held and not lost.
 func (a *App) syncEndpoints(ctx context.Context) error {
-	now := hub.Truncate(time.Now())
+	now := hub.Truncate(a.st.Now())
 	soon, cancel := context.WithTimeout(ctx, lookUpLimit)
 	defer cancel()
 	for i := range a.cfg.Endpoints {

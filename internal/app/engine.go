@@ -35,7 +35,8 @@ func (a *App) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	opts := store.Options{Sealer: audit.NewSealer(key, "", nil), Log: a.log, Linger: linger}
+	now := func() time.Time { return a.st.Now() } // nothing is sealed before the store is open
+	opts := store.Options{Sealer: audit.NewSealer(key, "", now), Log: a.log, Linger: linger}
 	if a.cfg.Store.Postgres() {
 		opts.Linger = 0 // there company gathers while this node waits for its turn
 	}

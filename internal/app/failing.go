@@ -17,7 +17,7 @@ func (q *queue) disable(tx *store.Tx, o *relay.Outcome) error {
 	if err != nil {
 		return err
 	}
-	e.Enabled, e.Disabled, e.UpdatedAt = false, o.Disable, hub.Truncate(time.Now())
+	e.Enabled, e.Disabled, e.UpdatedAt = false, o.Disable, hub.Truncate(tx.Now())
 	e.Version++
 	tx.Audit(endpointEntry(hub.System(e.Tenant), "endpoint.disable", e))
 	q.log.Warn("endpoint switched off; its events are held", "endpoint", e.ID, "reason", o.Disable)
@@ -85,7 +85,7 @@ const deadEvery = 10 * time.Minute
 // where one dies, many often do. What tells of deliveries is not told of, or one
 // endpoint that takes nothing would be told of for ever.
 func (q *queue) deadLetters(tx *store.Tx, outcomes []relay.Outcome, lost map[hub.DeliveryID]bool) error {
-	now, first := time.Now(), map[hub.EndpointID]*relay.Outcome(nil)
+	now, first := tx.Now(), map[hub.EndpointID]*relay.Outcome(nil)
 	for i := range outcomes {
 		d := &outcomes[i].Delivery
 		if d.State != hub.DeliveryDead || lost[d.ID] || aboutDelivery(d.EventType) || now.Sub(q.told[d.Endpoint]) < deadEvery || first[d.Endpoint] != nil {

@@ -76,7 +76,7 @@ func acceptEntry(p hub.Principal, all []*hub.Finding) hub.AuditEntry {
 
 // messages fills in what the senders left open and encodes the findings.
 func (f *findings) messages(p hub.Principal, all []*hub.Finding) ([]*message.Message, error) {
-	now := hub.Truncate(time.Now())
+	now := hub.Truncate(f.st.Now())
 	for _, x := range all {
 		complete(x, p, now)
 	}
@@ -122,7 +122,7 @@ func recall(tx *store.Tx, t hub.TenantID, idem api.Idempotency) error {
 		return nil
 	}
 	row, found, err := tx.Idempotent(t, idem.Key)
-	if err != nil || !found || time.Since(row.At) > idempotencyWindow {
+	if err != nil || !found || tx.Now().Sub(row.At) > idempotencyWindow {
 		return err
 	}
 	if subtle.ConstantTimeCompare(row.Request, idem.Request[:]) != 1 {
@@ -140,7 +140,7 @@ func remember(tx *store.Tx, t hub.TenantID, idem api.Idempotency, result any) er
 		return nil
 	}
 	status, body := idem.Answer(result)
-	return tx.PutIdempotent(t, idem.Key, store.IdempotencyRow{Request: idem.Request[:], Status: status, Response: body, At: time.Now()})
+	return tx.PutIdempotent(t, idem.Key, store.IdempotencyRow{Request: idem.Request[:], Status: status, Response: body, At: tx.Now()})
 }
 
 // Wait waits for the triage of a finding; see api.Findings.

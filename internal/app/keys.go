@@ -22,7 +22,7 @@ var _ api.Access = (*keys)(nil)
 
 func newKeys(st *store.Store) *keys {
 	k := &keys{st: st}
-	k.auth = access.NewKeys(k.lookup)
+	k.auth = access.NewKeys(k.lookup, st.Now)
 	return k
 }
 
@@ -95,7 +95,7 @@ func (k *keys) RevokeKey(ctx context.Context, p hub.Principal, id hub.KeyID) err
 				continue
 			}
 			if rows[i].RevokedAt.IsZero() {
-				rows[i].RevokedAt = hub.Truncate(time.Now())
+				rows[i].RevokedAt = hub.Truncate(tx.Now())
 			}
 			tx.Audit(hub.Audited(p, "api_key.revoke", "api_key", string(id)))
 			tx.AfterCommit(k.auth.Forget)

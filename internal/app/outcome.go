@@ -151,7 +151,7 @@ func conclude(tx *store.Tx, o *relay.Outcome) (bool, error) {
 
 // advance makes what waits behind deliveries that are over due.
 func (q *queue) advance(tx *store.Tx, outcomes []relay.Outcome, lost map[hub.DeliveryID]bool) error {
-	now := time.Now()
+	now := tx.Now()
 	for i := range outcomes {
 		d := &outcomes[i].Delivery
 		if d.Key == "" || !d.State.Final() || lost[d.ID] {

@@ -122,7 +122,7 @@ func (q *queue) takeOver(ctx context.Context, alone bool) error {
 	if !alone {
 		return nil
 	}
-	now := hub.Truncate(time.Now())
+	now := hub.Truncate(q.st.Now())
 	return q.st.Do(ctx, func(tx *store.Tx) error {
 		for id, b := range q.rules.failing() {
 			e := q.rules.endpoint(id)
@@ -230,7 +230,7 @@ func (q *queue) holdFresh(ctx context.Context, all []*hub.Delivery) {
 		ids[i] = d.ID
 	}
 	err := q.st.Do(ctx, func(tx *store.Tx) error {
-		n, err := tx.HoldLeased(q.owner, ids, time.Now())
+		n, err := tx.HoldLeased(q.owner, ids, tx.Now())
 		tx.Audit(heldEntry(all[0].Tenant, all[0].Endpoint, n))
 		return err
 	})
@@ -278,7 +278,7 @@ type wanted struct {
 
 // claimStored leases what is due in the store, endpoint by endpoint.
 func (q *queue) claimStored(ctx context.Context, limit int, lease time.Duration, r rooms) ([]hub.Delivery, error) {
-	now := time.Now()
+	now := q.st.Now()
 	var due []store.Due
 	var first time.Time
 	err := q.st.View(ctx, func(rd *store.Reader) (err error) {

@@ -34,7 +34,7 @@ func (w *webhooks) Replay(ctx context.Context, p hub.Principal, id hub.EndpointI
 	if err != nil {
 		return nil, err
 	}
-	r, err := newReplay(p, e, &spec, hub.Truncate(time.Now()))
+	r, err := newReplay(p, e, &spec, hub.Truncate(w.st.Now()))
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (w *webhooks) CancelReplay(ctx context.Context, p hub.Principal, id hub.Rep
 		if r.State != hub.ReplayRunning {
 			return hub.E(hub.Conflict, "the replay is over already")
 		}
-		r.State, r.UpdatedAt = hub.ReplayCancelled, hub.Truncate(time.Now())
+		r.State, r.UpdatedAt = hub.ReplayCancelled, hub.Truncate(tx.Now())
 		tx.Audit(replayEntry(p, "webhook.replay.cancel", r))
 		return tx.PutReplay(r)
 	})
@@ -212,7 +212,7 @@ func (s *steward) replayOne(ctx context.Context, r *hub.Replay) error {
 		} else if err := takeOn(tx, now, next); err != nil {
 			return err
 		}
-		now.UpdatedAt = hub.Truncate(time.Now())
+		now.UpdatedAt = hub.Truncate(tx.Now())
 		if now.State != hub.ReplayRunning {
 			tx.Audit(replayEntry(hub.System(now.Tenant), "webhook.replay."+string(now.State), now))
 		}
@@ -242,5 +242,5 @@ func takeOn(tx *store.Tx, r *hub.Replay, next []hub.Delivery) error {
 	if r.Done += int64(len(next)); len(next) < replayChunk {
 		r.State = hub.ReplayDone
 	}
-	return tx.Rearm(again, hub.Truncate(time.Now()))
+	return tx.Rearm(again, hub.Truncate(tx.Now()))
 }

@@ -85,7 +85,7 @@ func (w *webhooks) Rotate(ctx context.Context, p hub.Principal, id hub.EndpointI
 		text = sign.NewPair()
 	}
 	e, err := w.Update(ctx, p, id, 0, func(e *hub.Endpoint) error {
-		e.Secrets.Signing = renewed(e.Secrets.Signing, text, time.Now(), r.Grace)
+		e.Secrets.Signing = renewed(e.Secrets.Signing, text, w.st.Now(), r.Grace)
 		publish(e)
 		return nil
 	})

@@ -128,7 +128,7 @@ func (s *steward) hold(ctx context.Context) (time.Duration, error) {
 		}
 		var n int64
 		err = s.do(ctx, func(tx *store.Tx) (err error) {
-			if n, err = tx.HoldDeliveries(e.ID, time.Now(), holdChunk, false); n > 0 {
+			if n, err = tx.HoldDeliveries(e.ID, tx.Now(), holdChunk, false); n > 0 {
 				tx.Audit(heldEntry(e.Tenant, e.ID, n))
 			}
 			return err
@@ -166,7 +166,7 @@ func (s *steward) releaseSome(ctx context.Context, id hub.EndpointID) error {
 		if err != nil || left > releaseChunk/2 {
 			return err
 		}
-		n, err := tx.ReleaseHeld(id, hub.Truncate(time.Now()), releaseChunk)
+		n, err := tx.ReleaseHeld(id, hub.Truncate(tx.Now()), releaseChunk)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -184,7 +184,7 @@ func (s *steward) releaseSome(ctx context.Context, id hub.EndpointID) error {
 func (s *steward) probe(ctx context.Context) (time.Duration, error) {
 	wait, errs := stewardIdle, []error(nil)
 	for id, b := range s.rules.failing() {
-		if left := time.Until(b.ProbeAt); left > 0 {
+		if left := b.ProbeAt.Sub(s.st.Now()); left > 0 {
 			wait = min(wait, left)
 			continue
 		}
@@ -207,7 +207,7 @@ func (s *steward) probeOne(ctx context.Context, id hub.EndpointID, e *hub.Endpoi
 		if e == nil { // nothing is left to find out
 			return s.rules.putBreaker(tx, "", id, nil)
 		}
-		now := hub.Truncate(time.Now())
+		now := hub.Truncate(tx.Now())
 		if now.Before(b.ProbeAt) {
 			return nil
 		}

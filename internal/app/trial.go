@@ -30,10 +30,10 @@ func (w *webhooks) Test(ctx context.Context, p hub.Principal, id hub.EndpointID)
 	}
 	limited, cancel := context.WithTimeout(ctx, w.limit(e))
 	defer cancel()
-	began := time.Now()
+	began, at := time.Now(), hub.Truncate(w.st.Now())
 	a, sendErr := w.send(limited, e, d)
-	now := hub.Truncate(time.Now())
-	a.At, a.Duration = hub.Truncate(began), hub.Duration(time.Since(began).Round(time.Microsecond))
+	now := hub.Truncate(w.st.Now())
+	a.At, a.Duration = at, hub.Duration(time.Since(began).Round(time.Microsecond))
 	d.State, d.Attempts, d.Status, d.UpdatedAt, d.DueAt = hub.DeliverySucceeded, 1, a.Status, now, time.Time{}
 	a.Delivery, a.Number, a.Verdict = d.ID, 1, relay.VerdictSucceeded
 	if sendErr != nil {
@@ -64,7 +64,7 @@ const trialLease = "trial"
 
 // testDelivery records the test before it is sent.
 func (w *webhooks) testDelivery(ctx context.Context, p hub.Principal, e *hub.Endpoint) (*hub.Delivery, error) {
-	now := hub.Truncate(time.Now())
+	now := hub.Truncate(w.st.Now())
 	ev := &hub.Event{
 		SpecVersion: "1.0", ID: hub.EventID(ident.New(hub.PrefixEvent)), Source: w.source, Type: hub.WebhookTest, Subject: string(e.ID),
 		Time: now, Timestamp: now, Tenant: p.Tenant, Data: hub.EventData{Actor: p.Name(), Endpoint: &hub.EndpointBrief{ID: e.ID, Name: e.Name, Kind: e.Kind, URL: e.URL}},

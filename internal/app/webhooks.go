@@ -144,7 +144,7 @@ func (w *webhooks) Create(ctx context.Context, p hub.Principal, e *hub.Endpoint,
 	}
 	secret := e.Secrets.Signing[0].Text
 	e.ID, e.Tenant, e.Kind, e.Version = hub.EndpointID(ident.New(hub.PrefixWebhook)), p.Tenant, hub.KindWebhook, 1
-	e.CreatedAt = hub.Truncate(time.Now())
+	e.CreatedAt = hub.Truncate(w.st.Now())
 	e.UpdatedAt = e.CreatedAt
 	err := w.st.Do(ctx, func(tx *store.Tx) error {
 		if err := recall(tx, p.Tenant, idem); err != nil {
@@ -197,7 +197,7 @@ func (w *webhooks) Update(ctx context.Context, p hub.Principal, id hub.EndpointI
 	if err := w.validate(ctx, e); err != nil {
 		return nil, err
 	}
-	e.Version, e.UpdatedAt = version+1, hub.Truncate(time.Now())
+	e.Version, e.UpdatedAt = version+1, hub.Truncate(w.st.Now())
 	err = w.st.Do(ctx, func(tx *store.Tx) error {
 		if err := unchanged(tx, p.Tenant, id, version); err != nil {
 			return err

@@ -90,6 +90,7 @@ type Store struct {
 	done    sync.WaitGroup
 	close   func() error // run once
 
+	clock clock
 	fault atomic.Pointer[fault] // nil while the store takes writes
 
 	// Owned by the writer goroutine.
@@ -153,6 +154,12 @@ func Open(ctx context.Context, engine driver.Engine, opts Options) (*Store, erro
 	s.done.Go(func() { s.run(opts.ProbeEvery) })
 	if err := s.Do(ctx, func(*Tx) error { return nil }); err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	if keeper, ok := engine.(driver.Timekeeper); ok {
+		if err := s.readTime(ctx, keeper); err != nil {
+			return nil, errors.Join(fmt.Errorf("read the database's clock: %w", err), s.Close())
+		}
+		s.done.Go(func() { s.keepTime(keeper) })
 	}
 	return s, nil
 }

@@ -44,13 +44,21 @@ type Options struct {
 	// If it is nil, deliveries to such endpoints fail: sending something else
 	// than was asked for would be worse.
 	Transform func(expression string, event []byte) ([]byte, error)
+	// Now gives the time that is signed; nil: the machine's. Receivers refuse what is
+	// some minutes off.
+	Now func() time.Time
 }
 
 // A Target sends to webhooks.
 type Target struct{ o Options }
 
 // New makes the target.
-func New(o Options) *Target { return &Target{o} }
+func New(o Options) *Target {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Target{o}
+}
 
 var _ relay.Target = (*Target)(nil)
 
@@ -64,7 +72,7 @@ func (t *Target) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hu
 	if err != nil {
 		return hub.Attempt{}, hub.E(hub.Invalid, "the endpoint's URL cannot be read; write one such as https://example.com/hooks/tocsin")
 	}
-	if req.Header, err = header(e, messageID(d), body, time.Now()); err != nil {
+	if req.Header, err = header(e, messageID(d), body, t.o.Now()); err != nil {
 		return hub.Attempt{}, err
 	}
 	x := relay.NewExchange(t.o.Client, e)
@@ -73,7 +81,7 @@ func (t *Target) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hu
 	}
 	x.Attempt.Control = control(x.Header.Values(headerDelivery))
 	// The head alone decides: a body that breaks off takes nothing back.
-	return x.Attempt, judge(x.Attempt.Status, x.Header.Get("Retry-After"), time.Now())
+	return x.Attempt, judge(x.Attempt.Status, x.Header.Get("Retry-After"), t.o.Now())
 }
 
 // headerDelivery is where a receiver says what it wants beside its status.

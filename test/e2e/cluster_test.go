@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +35,7 @@ var drillPaths = []string{"/plain", "/ordered"}
 func TestClusterUnderFaults(t *testing.T) {
 	distributedOnly(t)
 	d := newDrill(t)
-	breaks := d.breaks()
+	breaks := slices.DeleteFunc(d.breaks(), func(m mishap) bool { return !regexp.MustCompile(os.Getenv("TOCSIN_E2E_MISHAPS")).MatchString(m.name) })
 	d.rnd.Shuffle(len(breaks), func(i, j int) { breaks[i], breaks[j] = breaks[j], breaks[i] })
 	begun := time.Now()
 	loaded := make(chan struct{})
@@ -105,7 +107,22 @@ func (d *drill) breaks() []mishap {
 		{"PostgreSQL restarted", func(t *testing.T) { d.postgres.Stop(t); d.postgres.Start(t) }},
 		{"all connections to PostgreSQL cut", func(t *testing.T) { d.postgres.Cut(t) }},
 	}
+	if clockJumps {
+		all = append(all,
+			mishap{"a clock two hours ahead for 5 s", func(t *testing.T) { d.jump(t, 2*time.Hour) }},
+			mishap{"a clock two hours behind for 5 s", func(t *testing.T) { d.jump(t, -2*time.Hour) }})
+	}
 	return all
+}
+
+// jump makes the clock of a node wrong for a while. Nothing that this node does
+// meanwhile may be late or lost.
+func (d *drill) jump(t *testing.T, ahead time.Duration) {
+	j := newJumper(t, d.nodes[d.rnd.IntN(len(d.nodes))])
+	defer j.close(t)
+	j.to(t, ahead)
+	pause(t, 5*time.Second)
+	j.to(t, 0)
 }
 
 // killNode kills a node at random and starts it again after a while.

@@ -81,6 +81,9 @@ type Options struct {
 	// Their contexts end with it.
 	Grace time.Duration
 
+	// Now gives the time that messages are stamped with; nil: the machine's. Brokers
+	// refuse those that are an hour ahead of their own.
+	Now      func() time.Time
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 
@@ -102,6 +105,9 @@ func (o *Options) fill() {
 	set(&o.BackoffMax, 30*time.Second)
 	set(&o.MaxAttempts, 10)
 	set(&o.Grace, 10*time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.Topics == nil {
 		o.Topics = DefaultTopics()
 	}

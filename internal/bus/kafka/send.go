@@ -27,7 +27,7 @@ func (p *producer) send(flight []*queue) (*produce.Response, error) {
 	}
 	req := &rawproduce.Request{Acks: -1, Timeout: int32(p.bus.opts.PublishTimeout.Milliseconds() * 4 / 5)}
 	for _, q := range flight {
-		if err := q.encode(number, p.codec); err != nil {
+		if err := q.encode(number, p.bus.opts.Now(), p.codec); err != nil {
 			return nil, unsent{err}
 		}
 		req.Topics = addPartition(req.Topics, q)
@@ -39,7 +39,7 @@ func (p *producer) send(flight []*queue) (*produce.Response, error) {
 	return res.(*produce.Response), nil
 }
 
-func (q *queue) encode(number int64, codec compress.Codec) (err error) {
+func (q *queue) encode(number int64, now time.Time, codec compress.Codec) (err error) {
 	if q.batch.data != nil {
 		return nil
 	}
@@ -49,7 +49,7 @@ func (q *queue) encode(number int64, codec compress.Codec) (err error) {
 			q.who.epoch, q.sequence = -1, -1
 		}
 	}
-	q.batch.data, err = encodeBatch(q.batch.entries, q.who, q.sequence, time.Now(), codec)
+	q.batch.data, err = encodeBatch(q.batch.entries, q.who, q.sequence, now, codec)
 	return err
 }
 

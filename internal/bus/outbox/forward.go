@@ -6,6 +6,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/store"
 )
 
@@ -111,10 +112,10 @@ func (f *forwarding) clear(ctx context.Context) error {
 		if err := f.fence(tx); err != nil {
 			return err
 		}
-		if _, err := tx.DeleteMessages(f.base, f.at, time.Now().Add(time.Hour), 1<<30); err != nil {
+		if _, err := tx.DeleteMessages(f.base, f.at, hub.Never(), 1<<30); err != nil {
 			return err
 		}
-		return tx.PutConsumer(store.ConsumerRow{Topic: f.topic.No, Group: forwarder, Pos: f.at, At: time.Now()})
+		return tx.PutConsumer(store.ConsumerRow{Topic: f.topic.No, Group: forwarder, Pos: f.at, At: tx.Now()})
 	})
 	if err == nil {
 		f.cleared = f.at

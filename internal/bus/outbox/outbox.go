@@ -121,7 +121,7 @@ func (o *Outbox) PublishTx(tx *store.Tx, topic string, msgs ...*message.Message)
 			Msg: fmt.Sprintf("the bus has not taken %d messages; nothing was accepted, try again later", n),
 		}
 	}
-	at := hub.Micros(time.Now())
+	at := hub.Micros(tx.Now())
 	for _, m := range msgs {
 		headers := message.Metadata{metaTopic: topic}
 		for k, v := range m.Metadata {

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // An Engine is an open database whose schema is up to date.
@@ -42,6 +43,14 @@ type Engine interface {
 
 	// Close ends the engine after the last transaction has ended.
 	Close() error
+}
+
+// A Timekeeper is an engine whose database has a clock of its own, which is that
+// of all programs over it.
+type Timekeeper interface {
+	// Time gives what the database's clock said between two moments of this
+	// machine.
+	Time(ctx context.Context) (read, before, after time.Time, err error)
 }
 
 // A Querier runs queries.

@@ -91,3 +91,18 @@ func (s *snapshot) Close() {
 	}
 	s.e.readers <- s.c
 }
+
+// Time gives the server's clock, which is that of all nodes.
+func (e *Engine) Time(ctx context.Context) (read, before, after time.Time, err error) {
+	s, err := e.Snapshot(ctx)
+	if err != nil {
+		return read, before, after, err
+	}
+	defer s.Close()
+	before = time.Now()
+	err = s.Query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint", nil, func(v []any) error {
+		read = time.UnixMicro(v[0].(int64))
+		return nil
+	})
+	return read, before, time.Now(), err
+}
