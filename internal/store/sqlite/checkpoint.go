@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,22 +68,38 @@ func (p *checkpointer) run() {
 	}
 }
 
+// round moves the WAL and what is written to it meanwhile, each time less, until
+// the writer can do the rest in passing. A writer that had to move thousands of
+// pages and wait for their fsync would keep its callers waiting for as long.
 func (p *checkpointer) round() {
-	var size, moved int64
-	err := p.c.query("PRAGMA wal_checkpoint(PASSIVE)", nil, func(v []any) error {
-		size, _ = v[1].(int64)
-		moved, _ = v[2].(int64)
-		return nil
-	})
-	if err != nil { // the disk may be full; the next round tries again
-		p.log.Warn("checkpoint failed", "error", err)
-		p.dirty.Store(true)
-		return
+	var size, left int64
+	for before := int64(math.MaxInt64); ; before = left {
+		var err error
+		if size, left, err = p.move(); err != nil { // the disk may be full; the next round tries again
+			p.log.Warn("checkpoint failed", "error", err)
+			p.dirty.Store(true)
+			return
+		}
+		if size < restartAbove || left <= restartWithin || left > before/2 {
+			break
+		}
 	}
-	if size >= mustRestart || size >= restartAbove && size-moved <= restartWithin {
+	if size >= mustRestart || size >= restartAbove && left <= restartWithin {
 		p.ready.Store(true)
 	}
-	if size > moved {
+	if left > 0 {
 		p.dirty.Store(true)
 	}
+}
+
+// move copies what is in the WAL into the main file. It gives the size of the
+// WAL and what was left, in pages.
+func (p *checkpointer) move() (size, left int64, err error) {
+	err = p.c.query("PRAGMA wal_checkpoint(PASSIVE)", nil, func(v []any) error {
+		size, _ = v[1].(int64)
+		moved, _ := v[2].(int64)
+		left = size - moved
+		return nil
+	})
+	return size, left, err
 }
