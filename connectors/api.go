@@ -62,6 +62,10 @@ type Call struct {
 	Urgent bool   // somebody waits for it: it may use the reserve of the rate limit
 	Open   bool   // goes without a credential, as a login does
 
+	// Token, if there is one, is sent in place of the API's or the session's, as
+	// it is where a session's own token is exchanged for a newer one.
+	Token secret.Secret
+
 	token secret.Secret
 }
 
@@ -78,8 +82,11 @@ type Answer struct {
 // status means. There are no retries here, but for a call whose session's token
 // was refused: nothing was done, so it is made once more with a new token.
 func (a *API) Do(ctx context.Context, c Call) (Answer, error) {
-	if c.Open || a.Session == nil {
-		if !c.Open {
+	if c.Open || a.Session == nil || !c.Token.IsZero() {
+		switch {
+		case !c.Token.IsZero():
+			c.token = c.Token
+		case !c.Open:
 			c.token = a.Token
 		}
 		return a.once(ctx, c)

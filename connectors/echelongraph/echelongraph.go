@@ -116,7 +116,7 @@ type Source struct {
 	session       *connectors.Session
 	client        *http.Client // of the event connection
 
-	code    codes
+	codes   connectors.Codes
 	own     own
 	touched touched
 
@@ -160,6 +160,7 @@ func open(s connectors.Settings) (*Source, error) {
 	source := &Source{
 		cfg: cfg, asset: "echelongraph:" + s.Name, log: s.Log, wake: s.Wake, client: s.Client,
 		said: map[string]jsontext.Value{}, missed: map[string]string{},
+		codes: connectors.Codes{Vendor: "EchelonGraph", Secret: cfg.TOTPSecret},
 	}
 	if source.wake == nil {
 		source.wake = func() {}
@@ -182,7 +183,7 @@ func (c *config) check() (*url.URL, error) {
 	if c.Email == "" || c.Password.IsZero() {
 		fault("email, password: are required; make a user of its own for the hub")
 	}
-	if _, err := decodeSecret(c.TOTPSecret); err != nil {
+	if connectors.CheckCodes(c.TOTPSecret) != nil {
 		fault("totp_secret: want the base32 text that is shown when MFA is set up")
 	}
 	c.checkPaths(fault)

@@ -43,16 +43,12 @@ func (s *Source) second(ctx context.Context, g grant) (grant, error) {
 	if s.cfg.TOTPSecret.IsZero() {
 		return grant{}, hub.E(hub.Unauthorized, "EchelonGraph wants a second step for this user; set totp_secret")
 	}
-	key, err := decodeSecret(s.cfg.TOTPSecret)
-	if err != nil {
-		return grant{}, hub.Wrap(hub.Internal, err, "totp_secret cannot be read")
-	}
-	code, err := s.code.next(key, g.at)
+	code, err := s.codes.Next(g.at)
 	if err != nil {
 		return grant{}, err
 	}
 	g, err = s.ask(ctx, "mfa", map[string]string{"mfa_token": g.MFAToken.Reveal(), "code": code})
-	return g, s.code.outcome(err)
+	return g, s.codes.Outcome(err)
 }
 
 // renew exchanges a refresh token for a new pair.
