@@ -63,6 +63,7 @@ type Server struct {
 	ReadTimeout     time.Duration `yaml:"read_timeout" min:"1s" max:"10m" doc:"How long a client may take to send a request."`
 	IdleTimeout     time.Duration `yaml:"idle_timeout" min:"1s" max:"1h" doc:"How long a connection may stay open without a request."`
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" min:"1s" max:"10m" doc:"How long a clean stop may take before what still runs is cut off. Nothing that was accepted is lost either way."`
+	DrainTime       time.Duration `yaml:"drain_time" min:"0s" max:"5m" doc:"How long a node of several goes on taking requests after it was asked to stop, while /ready answers 503, so that a load balancer turns to the others first. A hub that is alone stops at once."`
 	Metrics         bool          `yaml:"metrics" doc:"Serve /metrics for Prometheus on the same address."`
 	Node            string        `yaml:"node" doc:"What this process is called among several over one database, in logs and in the list of nodes. Empty for the name of the machine."`
 }
@@ -145,7 +146,7 @@ func Default() *Config {
 	return &Config{
 		Server: Server{
 			Listen: "127.0.0.1:8080", BodyLimit: 5 << 20, ReadTimeout: 30 * time.Second,
-			IdleTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second, Metrics: true,
+			IdleTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second, DrainTime: 5 * time.Second, Metrics: true,
 		},
 		Store: Store{Dir: "./tocsin-data", CacheSize: 64 << 20, PoolSize: 8},
 		Bus: Bus{

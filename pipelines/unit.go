@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
-	"github.com/tocsin/tocsin/internal/ident"
 	"github.com/tocsin/tocsin/pipelines/dedup"
 )
 
@@ -104,6 +103,9 @@ func (u *unit) change(s *slot, d *dedup.Decision, c cause) error {
 		return err
 	}
 	u.route(ev, body)
+	if err := u.mirror(s.alert, ev, body, c); err != nil {
+		return err
+	}
 	return u.start(s, ev, body)
 }
 
@@ -173,7 +175,7 @@ func subscriptionAction(kind string, t hub.EventType) string {
 // deliver adds a delivery of ev, encoded as body, to e. d holds what a playbook
 // step adds to it.
 func (u *unit) deliver(ev *hub.Event, body []byte, e *hub.Endpoint, action string, d hub.Delivery) {
-	d.ID, d.Tenant = hub.DeliveryID(ident.New(hub.PrefixDelivery)), ev.Tenant
+	d.ID, d.Tenant = u.tx.NewDeliveryID(), ev.Tenant
 	d.Endpoint, d.Kind, d.Action = e.ID, e.Kind, action
 	d.EventID, d.EventType, d.Sequence, d.Subject = ev.ID, ev.Type, ev.Sequence, ev.Subject
 	d.CreatedAt, d.UpdatedAt = u.now, u.now

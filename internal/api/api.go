@@ -16,6 +16,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -46,6 +47,7 @@ type Server struct {
 	api     huma.API
 	limiter *ratelimit.Limiter
 	metrics *httpMetrics
+	leaving atomic.Bool // this node is about to stop
 }
 
 // New makes a server with all routes.
@@ -82,6 +84,10 @@ func (s *Server) plainRoutes() {
 
 // Serve takes connections until Shutdown.
 func (s *Server) Serve(l net.Listener) error { return s.app.Listener(l) }
+
+// Drain says that this node is about to stop: /ready answers 503, and connections
+// end with their next answer. Requests are taken until Shutdown.
+func (s *Server) Drain() { s.leaving.Store(true) }
 
 // Shutdown stops taking connections and waits for open requests until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error { return s.app.ShutdownWithContext(ctx) }

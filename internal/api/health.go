@@ -24,6 +24,9 @@ func (s *Server) health(c *fiber.Ctx) error {
 func (s *Server) ready(c *fiber.Ctx) error {
 	checks := s.deps.Health.Ready(c.UserContext())
 	status, code := "ready", fiber.StatusOK
+	if s.leaving.Load() {
+		checks["server"] = "this node is about to stop"
+	}
 	for _, v := range checks {
 		if v != "ok" {
 			status, code = "not ready", fiber.StatusServiceUnavailable
@@ -65,6 +68,9 @@ func (s *Server) observe(c *fiber.Ctx) error {
 		if err := s.fail(c, err); err != nil {
 			return err
 		}
+	}
+	if s.leaving.Load() {
+		c.Context().SetConnectionClose() // the next request had better go to another node
 	}
 	s.metrics.latency.Observe(time.Since(start).Seconds())
 	s.metrics.requests.WithLabelValues(c.Method(), strconv.Itoa(c.Response().StatusCode())).Inc()

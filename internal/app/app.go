@@ -286,12 +286,12 @@ func (a *App) Start(ctx context.Context) (err error) {
 		a.spawn("backlog", a.outbox.Look)
 	}
 	a.spawn("changes elsewhere", func(ctx context.Context) { a.cluster.watch(ctx, a.changed) })
-	if err := a.startRouter(); err != nil {
+	a.spawn("relay", func(ctx context.Context) { a.worker.Run(ctx) })
+	a.spawn("steward", a.steward.run)
+	if err := a.startRouter(); err != nil { // after the relay, which ends after it: what it hands over is still sent
 		return err
 	}
 	a.spawn("waiting runs", a.pipeline.RunWaiting)
-	a.spawn("relay", func(ctx context.Context) { a.worker.Run(ctx) })
-	a.spawn("steward", a.steward.run)
 	a.spawn("cleaning", a.clean)
 	if a.listener, err = net.Listen("tcp", a.cfg.Server.Listen); err != nil {
 		return fmt.Errorf("%w; choose another address with --listen", err)
@@ -309,7 +309,11 @@ func (a *App) Start(ctx context.Context) (err error) {
 // changed takes over what another node changed.
 func (a *App) changed(ctx context.Context) error {
 	a.keys.auth.Forget()
-	return errors.Join(a.rules.reload(ctx), a.sources.follow(ctx))
+	err := errors.Join(a.rules.reload(ctx), a.sources.follow(ctx))
+	a.queue.Stored() // what that node left undone, or made possible
+	a.steward.poke()
+	a.pipeline.Wake()
+	return err
 }
 
 // spawn runs f until Stop, which waits for it.
@@ -433,6 +437,15 @@ func (a *App) Failed() <-chan error { return a.failed }
 
 // Addr is the address that the hub serves on, after Start.
 func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// drain lets load balancers turn to other nodes, if there can be any, before this
+// one stops taking requests.
+func (a *App) drain() {
+	if !a.cluster.alone() && a.cfg.Server.DrainTime > 0 {
+		a.server.Drain()
+		time.Sleep(a.cfg.Server.DrainTime)
+	}
+}
 
 // Stop ends the hub in reverse order, within the time that ctx gives. It can be
 // called after a New or Start that failed half way, and more than once.

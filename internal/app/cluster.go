@@ -177,11 +177,17 @@ func (l leases) Take(ctx context.Context, owner, name string, seen lease.Row) (r
 	return row, ok && err == nil, err
 }
 
-// Release gives a lease up.
+// Release gives a lease up. A node that gives up the one that stands for itself
+// stops, and leaves to the others what it had taken on and not begun.
 func (l leases) Release(ctx context.Context, name string, token int64) error {
 	return l.st.Do(ctx, func(tx *store.Tx) error {
-		_, err := tx.ReleaseLease(name, token)
-		return err
+		held, err := tx.ReleaseLease(name, token)
+		owner, node := lease.Node(name)
+		if err != nil || !held || !node {
+			return err
+		}
+		tx.NoteChange()
+		return tx.EndLeasesOf(owner, tx.Now())
 	})
 }
 

@@ -37,6 +37,7 @@ func Main(ctx context.Context, o ServeOptions) error {
 		select {
 		case <-ctx.Done():
 			log.Info("stopping")
+			a.drain()
 		case err = <-a.Failed():
 			log.Error("a part of the hub failed; stopping", "error", err)
 		}

@@ -39,6 +39,9 @@ func (w *webhooks) Replay(ctx context.Context, p hub.Principal, id hub.EndpointI
 		return nil, err
 	}
 	err = w.st.View(ctx, func(rd *store.Reader) (err error) {
+		if r.Last, err = rd.LastDeliveryID(r.CreatedAt); err != nil {
+			return err
+		}
 		r.Total, err = rd.CountReplay(r, replayFloor(r))
 		return err
 	})
@@ -51,6 +54,7 @@ func (w *webhooks) Replay(ctx context.Context, p hub.Principal, id hub.EndpointI
 		}
 		tx.Audit(replayEntry(p, "webhook.replay", r))
 		tx.AfterCommit(w.poke)
+		tx.NoteChange() // the steward may be another node's
 		if err := tx.PutReplay(r); err != nil {
 			return err
 		}
@@ -63,7 +67,7 @@ func newReplay(p hub.Principal, e *hub.Endpoint, spec *api.ReplaySpec, now time.
 	r := &hub.Replay{
 		ID: hub.ReplayID(ident.New(hub.PrefixReplay)), Tenant: p.Tenant, Endpoint: e.ID, State: hub.ReplayRunning,
 		Since: hub.Truncate(spec.Since), Until: hub.Truncate(spec.Until), States: spec.States,
-		CreatedAt: now, UpdatedAt: now, CreatedBy: p.Name(), Last: hub.DeliveryID(ident.New(hub.PrefixDelivery)),
+		CreatedAt: now, UpdatedAt: now, CreatedBy: p.Name(),
 	}
 	if r.Until.IsZero() {
 		r.Until = now

@@ -32,6 +32,21 @@ func New(prefix string) string {
 	return prefix + id.String()
 }
 
+// A Generator makes identifiers of times that its caller gives. It is not for
+// several goroutines at once.
+type Generator struct{ entropy *ulid.MonotonicEntropy }
+
+// NewGenerator makes a generator.
+func NewGenerator() *Generator { return &Generator{ulid.Monotonic(&bufferedRandom{}, 0)} }
+
+// At gives a new identifier of a millisecond. Those of one millisecond that are
+// asked for one after the other are strictly increasing; false if there are no
+// more of it.
+func (g *Generator) At(prefix string, milli int64) (string, bool) {
+	id, err := ulid.New(uint64(milli), g.entropy)
+	return prefix + id.String(), err == nil
+}
+
 // Floor gives a text that sorts before every identifier with the prefix that is
 // made at a time or later, and behind those made before it.
 func Floor(prefix string, at time.Time) string {

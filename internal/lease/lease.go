@@ -46,6 +46,9 @@ type Store interface {
 // nodePrefix begins the names of the leases that stand for the nodes themselves.
 const nodePrefix = "node/"
 
+// Node tells of which node the lease of a name is the sign of life, if it is one.
+func Node(name string) (owner string, ok bool) { return strings.CutPrefix(name, nodePrefix) }
+
 // Options of a keeper.
 type Options struct {
 	Store Store

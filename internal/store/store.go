@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/ident"
 	"github.com/tocsin/tocsin/internal/store/driver"
 )
 
@@ -95,6 +96,7 @@ type Store struct {
 
 	// Owned by the writer goroutine.
 	memory  memory
+	ids     *ident.Generator
 	ended   time.Time // of the last transaction
 	inserts map[insertKey]string
 
@@ -148,7 +150,7 @@ func Open(ctx context.Context, engine driver.Engine, opts Options) (*Store, erro
 	s := &Store{
 		engine: engine, sealer: opts.Sealer, log: opts.Log, lingerTime: opts.Linger,
 		queue: make(chan *request, queueLength), quit: make(chan struct{}), stopped: make(chan struct{}),
-		inserts: map[insertKey]string{},
+		inserts: map[insertKey]string{}, ids: ident.NewGenerator(),
 	}
 	s.close = sync.OnceValue(s.shut)
 	s.done.Go(func() { s.run(opts.ProbeEvery) })

@@ -27,6 +27,7 @@ type Tx struct {
 	moved   map[string]bool  // counters that changed
 	counts  []countDelta     // changes to alert_counts
 
+	milli  int64 // of the identifiers that it gives; 0 before the first
 	execs  int   // statements that wrote
 	dirty  bool  // a caller panicked: assume that it wrote
 	failed error // an error that concerns the whole transaction

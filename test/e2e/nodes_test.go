@@ -30,6 +30,7 @@ func sharing(dsn string, brokers []string, dir string, partitions int) []string 
 		"TOCSIN_BUS_KAFKA_BROKERS=" + strings.Join(brokers, ","),
 		fmt.Sprintf("TOCSIN_BUS_KAFKA_TOPIC_PREFIX=e2e-%x.", rand.Uint64()),
 		fmt.Sprintf("TOCSIN_BUS_PARTITIONS=%d", partitions),
+		"TOCSIN_SERVER_DRAIN_TIME=0s",
 		"TOCSIN_AUDIT_KEY_FILE=" + filepath.Join(dir, "audit.key"),
 	}
 }
