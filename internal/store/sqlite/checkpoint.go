@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"errors"
 	"log/slog"
 	"math"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,8 +12,9 @@ import (
 
 const (
 	// checkpointEvery is how often the WAL is moved into the file while there
-	// are commits. Each round writes the pages that changed since the last.
-	checkpointEvery = 2 * time.Second
+	// are commits. Each round writes the pages that changed since the last; more
+	// of them at once would keep commits waiting for the disk.
+	checkpointEvery = time.Second
 	// restartAbove is the WAL size, in pages of 4 KiB, from which the writer
 	// helps to finish a round so that the WAL can start over instead of growing.
 	restartAbove = 4000
@@ -30,6 +33,7 @@ const (
 // [Engine.Maintain].
 type checkpointer struct {
 	c     *conn
+	file  *os.File // the main file
 	log   *slog.Logger
 	dirty atomic.Bool // commits since the last round
 	ready atomic.Bool // the next Maintain can finish the round
@@ -38,10 +42,14 @@ type checkpointer struct {
 	done sync.WaitGroup
 }
 
-func newCheckpointer(c *conn, log *slog.Logger) *checkpointer {
-	p := &checkpointer{c: c, log: log, quit: make(chan struct{})}
+func newCheckpointer(c *conn, path string, log *slog.Logger) (*checkpointer, error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	p := &checkpointer{c: c, file: file, log: log, quit: make(chan struct{})}
 	p.done.Go(p.run)
-	return p
+	return p, nil
 }
 
 func (p *checkpointer) wrote()          { p.dirty.Store(true) }
@@ -52,6 +60,10 @@ func (p *checkpointer) stop() {
 	p.done.Wait()
 	p.c.close()
 }
+
+// release closes the file, after every connection: closing any descriptor of a
+// file drops all locks that the process has on it.
+func (p *checkpointer) release() { _ = p.file.Close() }
 
 func (p *checkpointer) run() {
 	tick := time.NewTicker(checkpointEvery)
@@ -92,7 +104,8 @@ func (p *checkpointer) round() {
 	}
 }
 
-// move copies what is in the WAL into the main file. It gives the size of the
+// move copies what is in the WAL into the main file and waits until the disk has
+// it, which SQLite leaves to whoever moves the last page. It gives the size of the
 // WAL and what was left, in pages.
 func (p *checkpointer) move() (size, left int64, err error) {
 	err = p.c.query("PRAGMA wal_checkpoint(PASSIVE)", nil, func(v []any) error {
@@ -101,5 +114,5 @@ func (p *checkpointer) move() (size, left int64, err error) {
 		left = size - moved
 		return nil
 	})
-	return size, left, err
+	return size, left, errors.Join(err, p.file.Sync())
 }

@@ -100,8 +100,10 @@ func (e *Engine) connect() (err error) {
 	if err != nil {
 		return err
 	}
-	e.ckpt = newCheckpointer(c, e.opts.Log)
-	return nil
+	if e.ckpt, err = newCheckpointer(c, e.opts.Path, e.opts.Log); err != nil {
+		c.close()
+	}
+	return err
 }
 
 // secureFile makes the file if it is not there, readable by its owner only,
@@ -292,6 +294,9 @@ func (e *Engine) Close() error {
 		if e.writer != nil {
 			_ = e.writer.query("PRAGMA wal_checkpoint(TRUNCATE)", nil, func([]any) error { return nil })
 			e.writer.close()
+		}
+		if e.ckpt != nil {
+			e.ckpt.release()
 		}
 	})
 	return nil
