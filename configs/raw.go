@@ -16,6 +16,7 @@ type Connector struct {
 	Tenant   string        `yaml:"tenant" doc:"Whose findings they are. Empty for default."`
 	Interval time.Duration `yaml:"interval" min:"5s" max:"24h" doc:"From the end of one pull to the start of the next. Empty for a minute."`
 	Paused   bool          `yaml:"paused" doc:"Start without pulling."`
+	Mirror   *bool         `yaml:"mirror" doc:"Tell the source system when its findings are acknowledged, resolved, dismissed or reopened here, if it has a call for that. Empty for true."`
 
 	Raw Raw `yaml:"-"`
 }

@@ -79,6 +79,10 @@ type Common struct {
 	Tenant hub.TenantID `yaml:"tenant,omitempty"` // default: the tenant "default"
 	Paused bool         `yaml:"paused,omitempty"` // start without pulling
 
+	// Mirror says whether the source system is told what becomes of its findings
+	// here, if it has a call for that: yes if not given. See [Mirror].
+	Mirror *bool `yaml:"mirror,omitempty"`
+
 	// Interval is from the end of one pull to the start of the next: a minute
 	// if not given, five seconds at least.
 	Interval hub.Duration `yaml:"interval,omitempty"`

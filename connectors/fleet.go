@@ -204,6 +204,7 @@ func (f *Fleet) state(m *member) State {
 		s.Phase = PhaseStandby
 	}
 	_, s.Receives = m.source.(Receiver)
+	s.Mirrors = m.mirrors()
 	s.Counts.Received, s.Counts.Rejected = m.received.Load(), m.rejected.Load()
 	if r, ok := m.source.(Reporter); ok {
 		s.Report = r.Report()
@@ -296,18 +297,20 @@ func (f *Fleet) Do(ctx context.Context, tenant hub.TenantID, name, action, key s
 }
 
 // Mirror gives the action that tells a source system of a change to one of its
-// findings, for Do; "" if there is none to tell, or no such connector. See
-// [Mirror].
+// findings, for Do; "" if there is none to tell, or no such connector, or it is
+// not to be told. See [Mirror].
 func (f *Fleet) Mirror(tenant hub.TenantID, name string, change hub.EventType, sourceID string) (action string, params jsontext.Value) {
 	m, err := f.get(tenant, name)
-	if err != nil {
+	if err != nil || !m.mirrors() {
 		return "", nil
 	}
-	mirror, ok := m.source.(Mirror)
-	if !ok {
-		return "", nil
-	}
-	return mirror.Mirror(change, sourceID)
+	return m.source.(Mirror).Mirror(change, sourceID)
+}
+
+// mirrors reports whether the source system is told what becomes of its findings.
+func (m *member) mirrors() bool {
+	_, ok := m.source.(Mirror)
+	return ok && (m.common.Mirror == nil || *m.common.Mirror)
 }
 
 func (f *Fleet) find(name string) *member {

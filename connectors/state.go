@@ -33,6 +33,7 @@ type State struct {
 	Pulls    bool `json:"pulls"`
 	Receives bool `json:"receives"`
 	Listens  bool `json:"listens,omitempty"`
+	Mirrors  bool `json:"mirrors,omitempty"` // is told what becomes of its findings here
 
 	Cursor      string        `json:"cursor,omitempty"` // shown to people, not to go on from
 	LastSuccess time.Time     `json:"last_success,omitzero"`

@@ -59,6 +59,14 @@ type Finding struct {
 	Raw jsontext.Value `json:"raw,omitempty"`
 }
 
+// A SourceFinding is a source's own id of a finding, and what the source said of
+// it last.
+type SourceFinding struct {
+	Source   string
+	SourceID string
+	Status   FindingStatus
+}
+
 // A FindingStatus is what a source says of its finding.
 type FindingStatus string
 

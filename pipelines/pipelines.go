@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/pipelines/dedup"
@@ -36,6 +37,9 @@ type Store interface {
 
 // A Tx is a transaction in terms of what triage keeps.
 type Tx interface {
+	// SourceFindings gives, of the sources named, their own ids of the findings of
+	// an alert, with what each said last.
+	SourceFindings(t hub.TenantID, alert hub.AlertID, sources []string) ([]hub.SourceFinding, error)
 	Triaged(hub.TenantID, []hub.FindingID) (map[hub.FindingID]hub.Triage, error)
 	Identities(hub.TenantID, []hub.Fingerprint) (map[hub.Fingerprint]hub.Identity, error)
 	Alerts(hub.TenantID, []hub.AlertID) (map[hub.AlertID]*hub.Alert, error)
@@ -96,6 +100,16 @@ type Rules struct {
 	Routes    *route.Table
 	// Endpoints by tenant, slash, and the name that playbooks use.
 	Endpoints map[string]*hub.Endpoint
+	// Mirrors by tenant, slash, and the name of the source.
+	Mirrors map[string]Mirror
+}
+
+// A Mirror tells a source system what becomes of its findings here.
+type Mirror struct {
+	Endpoint *hub.Endpoint // stands for the source's actions
+	// Action gives the call for a change of the finding with this id of the
+	// source's; "" if the source has none for it.
+	Action func(change hub.EventType, sourceID string) (action string, params jsontext.Value)
 }
 
 // Options of a pipeline.

@@ -103,6 +103,9 @@ func (u *unit) change(s *slot, d *dedup.Decision, c cause) error {
 		return err
 	}
 	u.route(ev, body)
+	if err := u.mirror(s.alert, ev, body, c); err != nil {
+		return err
+	}
 	return u.start(s, ev, body)
 }
 

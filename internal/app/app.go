@@ -140,7 +140,7 @@ func (a *App) openConnectors(ctx context.Context) error {
 	a.client = safehttp.New(out)
 	entries := make([]connectors.Entry, len(a.cfg.Connectors))
 	for i, c := range a.cfg.Connectors {
-		common := connectors.Common{Name: c.Name, Kind: c.Kind, Tenant: hub.TenantID(c.Tenant), Paused: c.Paused, Interval: hub.Duration(c.Interval)}
+		common := connectors.Common{Name: c.Name, Kind: c.Kind, Tenant: hub.TenantID(c.Tenant), Paused: c.Paused, Interval: hub.Duration(c.Interval), Mirror: c.Mirror}
 		if common.Tenant == "" {
 			common.Tenant = hub.DefaultTenant
 		}
@@ -182,9 +182,10 @@ func (a *App) openPipeline(ctx context.Context) error {
 		return err
 	}
 	a.rules = &ruler{st: a.st, log: a.log, profiles: profiles(&a.cfg.Dedup), playbooks: set}
-	for _, c := range a.fleet.List(hub.DefaultTenant) {
-		a.rules.connectors = append(a.rules.connectors, connectorEndpoint(hub.DefaultTenant, c.Name))
+	for _, c := range a.fleet.All() {
+		a.rules.connectors = append(a.rules.connectors, connectorEndpoint(c.Tenant, c.Name))
 	}
+	a.rules.mirrors = mirrors(a.fleet)
 	rules, err := a.rules.load(ctx)
 	if err != nil {
 		return err

@@ -70,6 +70,9 @@ func (q *queue) Admit(e *hub.Endpoint, d *hub.Delivery, n int, now time.Time) bo
 	case q.rules.holds(e):
 		d.State, d.DueAt = hub.DeliveryHeld, time.Time{}
 		return false
+	case d.Key != "":
+		d.State, d.DueAt = hub.DeliveryPending, now
+		return false
 	case e.Ordering == "key":
 		d.State, d.DueAt, d.Key = hub.DeliveryPending, now, d.Subject
 		return false

@@ -24,6 +24,7 @@ type ruler struct {
 	profiles   dedup.Profiles
 	playbooks  *playbook.Set
 	connectors []*hub.Endpoint // stand for the connectors' actions
+	mirrors    map[string]pipelines.Mirror
 
 	mu       sync.Mutex // one reload at a time, so that an older one cannot win
 	pipeline *pipelines.Pipeline
@@ -50,7 +51,7 @@ func (u *ruler) load(ctx context.Context) (*pipelines.Rules, error) {
 	if err != nil { // one endpoint with an expression that was valid once must not stop the others
 		u.log.Error("some endpoints get no events", "error", err)
 	}
-	rules := &pipelines.Rules{Profiles: u.profiles, Playbooks: u.playbooks, Routes: table, Endpoints: map[string]*hub.Endpoint{}}
+	rules := &pipelines.Rules{Profiles: u.profiles, Playbooks: u.playbooks, Routes: table, Endpoints: map[string]*hub.Endpoint{}, Mirrors: u.mirrors}
 	byID := map[hub.EndpointID]*hub.Endpoint{}
 	for _, e := range append(all, u.connectors...) {
 		byID[e.ID] = e

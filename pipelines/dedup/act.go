@@ -223,6 +223,7 @@ func (h *hand) move(to status) error {
 // open reopens a closed alert, or takes an acknowledgement back.
 func (h *hand) open(from status) {
 	h.a.AcknowledgedAt, h.a.AcknowledgedBy = time.Time{}, ""
+	h.state.acked = max(h.state.acked, hub.Micros(h.now)) // what sources told of before is taken back too
 	if from == investigating {
 		h.did(ActionUnacknowledged, hub.AlertUpdated, "acknowledgement taken back by "+h.by)
 		return

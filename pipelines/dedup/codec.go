@@ -7,8 +7,10 @@ import (
 )
 
 // stateVersion is the first byte of an encoded state. A reader knows every
-// version ever written; a new field needs a new version.
-const stateVersion = 1
+// version ever written; a new field needs a new version. Version 2 knows of
+// acknowledgements at the sources; a state without any is written as version 1,
+// so that a node that was not updated yet can read it.
+const stateVersion = 2
 
 // AppendBinary appends the state's stored form: compact, for storing with every
 // finding. Times are differences, as those of one identity lie close together.
@@ -16,7 +18,8 @@ func (s *State) AppendBinary(b []byte) []byte {
 	if b == nil {
 		b = make([]byte, 0, 96+16*len(s.history)+32*len(s.sources))
 	}
-	b = append(b, stateVersion)
+	version := s.version()
+	b = append(b, version)
 	b = binary.AppendUvarint(b, uint64(len(s.sources)))
 	for i := range s.sources {
 		src := &s.sources[i]
@@ -45,7 +48,23 @@ func (s *State) AppendBinary(b []byte) []byte {
 	for _, l := range s.labels {
 		b = appendText(b, l)
 	}
+	if version >= 2 {
+		b = binary.AppendVarint(b, s.acked)
+	}
 	return b
+}
+
+// version is the first version that can hold the state.
+func (s *State) version() byte {
+	if s.acked != 0 {
+		return 2
+	}
+	for i := range s.history {
+		if s.history[i].kind == kindTaken {
+			return 2
+		}
+	}
+	return 1
 }
 
 func (s *support) packed() byte {
@@ -87,11 +106,14 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	if b[0] != stateVersion {
+	if b[0] == 0 || b[0] > stateVersion {
 		return fmt.Errorf("the stored state of a fingerprint has version %d; this program knows %d", b[0], stateVersion)
 	}
 	r := reader{b: b[1:]}
 	r.state(s)
+	if b[0] >= 2 {
+		s.acked = r.varint()
+	}
 	if r.bad || len(r.b) != 0 {
 		*s = State{}
 		return errState
@@ -233,7 +255,7 @@ func (r *reader) observation(sources int, before moment) observation {
 	c, src := r.byte(), r.byte()
 	o := observation{kind: kind(c >> 4), sev: c & 15, source: src}
 	hand := o.kind == kindHandClose || o.kind == kindHandOpen
-	if o.kind > kindHandOpen || o.sev > maxRank || hand != (src == byHand) || !hand && int(src) >= sources {
+	if o.kind > kindTaken || o.sev > maxRank || hand != (src == byHand) || !hand && int(src) >= sources {
 		r.fail()
 		o.source, o.kind = byHand, kindHandClose
 	}

@@ -29,6 +29,7 @@ func contentOf(p *Profile, f *hub.Finding) content {
 	b = appendField(b, 'u', string(f.Status))
 	b = appendDetails(b, f)
 	b = append(append(b, 'E'), evidence[:]...)
+	b = appendAcknowledged(b, f)
 	sum := sha256.Sum256(b)
 	return content{
 		sum: [16]byte(sum[:16]), evidence: binary.LittleEndian.Uint64(evidence[:]),

@@ -75,7 +75,7 @@ func (t *turn) observe() {
 		t.before = life{}
 	}
 	t.mine = t.o.compare(s.began) >= 0
-	t.shown = t.o.kind == kindOpen && t.mine && s.newestOpen(&t.o)
+	t.shown = t.o.kind.opens() && t.mine && s.newestOpen(&t.o)
 	t.newAsset, t.newEvidence = s.learn(c)
 	s.insert(t.o, t.fresh)
 	t.after = s.now()
@@ -86,8 +86,11 @@ func (t *turn) observe() {
 // alert.
 func (t *turn) isOver() bool {
 	s := &t.state
-	if t.alert == nil || t.o.kind != kindOpen || t.before.status != resolved {
+	if t.alert == nil || !t.o.kind.opens() || t.before.status != resolved {
 		return false
+	}
+	if t.o.kind == kindTaken && s.hushed(t.o.source) {
+		return false // it came to be known of before somebody closed it
 	}
 	if s.held > 0 && !s.told.status.closed() {
 		return false // nobody knows yet that it was resolved
@@ -107,7 +110,7 @@ func (s *State) renew(began moment) {
 		}
 		s.sources[i].hushed = false
 	}
-	*s = State{sources: s.sources, horizon: s.horizon, began: began}
+	*s = State{sources: s.sources, horizon: s.horizon, began: began, acked: s.acked}
 }
 
 // adopt makes up what an alert without a state would have had.
@@ -134,7 +137,7 @@ func (t *turn) tombstone() Decision {
 
 // outcome tells what the finding did, in the contract's words.
 func (t *turn) outcome() hub.Outcome {
-	was, is, opens := t.before.status, t.after.status, t.o.kind == kindOpen
+	was, is, opens := t.before.status, t.after.status, t.o.kind.opens()
 	switch {
 	case !t.fresh:
 		return hub.OutcomeLate

@@ -71,6 +71,13 @@
 // until a time holds everything that sources cause; one without a time works
 // like an acknowledgement.
 //
+// A finding that its source says was acknowledged there acknowledges the alert,
+// in the source's name, flapping or suppressed or not. Each acknowledgement
+// counts once: not again after it has ended here or was taken back, nor if it is
+// older than the last resolve, nor beside something that ends one. Where it is
+// the newest thing that the source tells, it is no new sighting: it opens nothing
+// that people closed.
+//
 // What was held is told with the next event, or by [Summarize] when
 // [State.SummaryDue] says so; the event is the one that takes the outside from
 // what it was told last to what is. An alert whose resolve was held is not over:

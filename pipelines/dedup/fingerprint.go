@@ -102,6 +102,7 @@ func DeliveryKey(f *hub.Finding) [16]byte {
 	b = appendFloat(b, 'r', f.RiskScore)
 	b = appendDetails(b, f)
 	b = appendJSON(append(b, 'P'), f.Payload)
+	b = appendAcknowledged(b, f)
 	sum := sha256.Sum256(b)
 	return [16]byte(sum[:16])
 }
@@ -110,6 +111,14 @@ func DeliveryKey(f *hub.Finding) [16]byte {
 // be an observation of its own: the sender gave no event time, so only deliveries
 // within [RepeatWindow] are repeats.
 func Repeatable(f *hub.Finding) bool { return !f.ObservedGiven }
+
+// appendAcknowledged appends when f was acknowledged at its source, if it was.
+func appendAcknowledged(b []byte, f *hub.Finding) []byte {
+	if f.AcknowledgedAt.IsZero() {
+		return b
+	}
+	return binary.AppendVarint(append(b, 'K'), hub.Micros(f.AcknowledgedAt))
+}
 
 // appendDetails appends asset, vulnerability and compliance result.
 func appendDetails(b []byte, f *hub.Finding) []byte {

@@ -31,7 +31,7 @@ func (s *State) last() moment {
 // newestOpen tells whether no open observation is newer than o.
 func (s *State) newestOpen(o *observation) bool {
 	for i := len(s.history) - 1; i >= 0; i-- {
-		if h := &s.history[i]; h.kind == kindOpen {
+		if h := &s.history[i]; h.kind.opens() {
 			return o.compare(h.moment) >= 0
 		}
 	}

@@ -60,6 +60,12 @@ func (l *life) apply(sup []support, o observation) {
 	case kindOpen:
 		sup[o.source] = support{state: supports, sev: o.sev}
 		l.open()
+	case kindTaken:
+		said := sup[o.source]
+		sup[o.source] = support{state: supports, sev: o.sev, hushed: said.state == supports && said.hushed}
+		if !sup[o.source].hushed {
+			l.open()
+		}
 	case kindClose:
 		sup[o.source] = support{state: denies, sev: o.sev}
 		l.close(o.at, sup)
@@ -118,3 +124,12 @@ func highest(sup []support) (sev uint8) {
 func (l *life) flapping() bool { return l.flaps() >= 4 }
 
 func (l *life) flaps() int { return bits.OnesCount32(l.changes & (1<<flapSpan - 1)) }
+
+// hushed tells whether what a source says now was closed by hand.
+func (s *State) hushed(src uint8) bool {
+	sup, l := s.supports(), s.base
+	for i := range s.history {
+		l.apply(sup.list(), s.history[i])
+	}
+	return sup.all[src].hushed
+}

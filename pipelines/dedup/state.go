@@ -44,6 +44,7 @@ type State struct {
 	due        int64 // when they are to be told, by our clock
 	summarized int64 // when people were last told of flapping
 	quiet      int64 // nobody is told of anything before, or untilChange; 0 if not suppressed
+	acked      int64 // acknowledgements at the sources up to this time have had their effect
 
 	calmed   uint8    // severity that was acknowledged, dismissed or suppressed, by rank
 	override uint8    // severity set by hand, by rank; 0 if none
@@ -85,7 +86,11 @@ const (
 	kindClose
 	kindHandClose // closes what all sources reported before
 	kindHandOpen  // takes that back
+	kindTaken     // open, and the newest thing about it is that somebody at the source took it up
 )
+
+// opens reports whether the source says that the problem is there.
+func (k kind) opens() bool { return k == kindOpen || k == kindTaken }
 
 // untilChange in State.quiet means until the finding changes.
 const untilChange = math.MaxInt64
@@ -154,8 +159,11 @@ func (s *State) observe(p *Profile, f *hub.Finding, now time.Time) (o observatio
 	o = observation{source: s.intern(f.Source), sev: uint8(f.Severity.Rank())}
 	o.at, o.sequence = hub.Micros(at), f.SourceSequence
 	o.sum = uint32(c.sum[0]) | uint32(c.sum[1])<<8 | uint32(c.sum[2])<<16 | uint32(c.sum[3])<<24
-	if f.Status == hub.FindingResolved {
+	switch {
+	case f.Status == hub.FindingResolved:
 		o.kind = kindClose
+	case !f.AcknowledgedAt.IsZero() && !f.AcknowledgedAt.Before(f.ObservedAt) && !f.ObservedAt.IsZero():
+		o.kind = kindTaken
 	}
 	return o, c, note
 }

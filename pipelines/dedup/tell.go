@@ -16,7 +16,8 @@ const summaryEvery = 30 * time.Minute
 // remembers what the outside is told.
 func (t *turn) tell(d *Decision) {
 	s := &t.state
-	if d.Event != "" {
+	t.noteTaken()
+	if d.Event != "" && d.Action != ActionAcknowledged { // that was done by people, as what Act does
 		t.hold(d)
 	}
 	if d.Event != "" {

@@ -30,6 +30,9 @@ func (t *turn) create(id hub.AlertID) Decision {
 		fallthrough
 	default:
 		d.Event, d.Notify = hub.AlertCreated, true
+		if t.taken(a) {
+			d.Reason += ", acknowledged at " + f.Source
+		}
 	}
 	t.tell(&d)
 	return d
@@ -67,6 +70,9 @@ func (t *turn) reopen(d *Decision) {
 	if t.o.at < t.before.closed {
 		d.Reason = t.f.Source + " had seen it at " + stamp(t.at) + " and has not resolved it"
 	}
+	if t.taken(a) {
+		d.Reason += ", and acknowledged there"
+	}
 }
 
 func (t *turn) resolve(d *Decision) {
@@ -87,8 +93,13 @@ func (t *turn) resolve(d *Decision) {
 // problem was resolved.
 func (t *turn) late(d *Decision) {
 	d.Action, d.mergeable = ActionLate, true
-	if d.Reason = "older than the alert's resolve"; !t.fresh {
+	switch {
+	case !t.fresh:
 		d.Reason = "older than what " + t.f.Source + " has reported since"
+	case t.o.kind == kindTaken:
+		d.Reason = "an acknowledgement at " + t.f.Source + " opens nothing again"
+	default:
+		d.Reason = "older than the alert's resolve"
 	}
 	if a := d.Alert; a.Status == hub.AlertResolved && t.after.ended != t.before.ended {
 		a.ResolvedAt = hub.FromMicros(t.after.ended)
@@ -121,6 +132,9 @@ func (t *turn) merge(d *Decision) {
 		a.Status, a.AcknowledgedAt, a.AcknowledgedBy = hub.AlertOpen, time.Time{}, ""
 	case a.Status == hub.AlertDismissed:
 		d.Outcome, d.Action, d.Reason, d.mergeable = hub.OutcomeSuppressed, ActionSuppressed, "dismissed", true
+	case t.taken(a):
+		d.Action, d.Event, d.Notify = ActionAcknowledged, hub.AlertAcknowledgedEvent, true
+		d.Reason = "acknowledged at " + t.f.Source
 	default:
 		d.Action, d.Reason, d.mergeable = ActionMerged, "merged", true
 		if !calm {
@@ -139,7 +153,7 @@ func (s *State) unquiet() {
 // ending tells why the finding ends an acknowledgement or a dismissal of a, or "".
 func (t *turn) ending(a *hub.Alert) string {
 	switch {
-	case t.o.kind != kindOpen:
+	case !t.o.kind.opens():
 		return ""
 	case a.Severity.Rank() > int(t.state.calmed):
 		return fmt.Sprintf("severity %s → %s", severity(t.state.calmed), a.Severity)
@@ -158,7 +172,7 @@ func (t *turn) take(a *hub.Alert) {
 	a.UpdatedAt = t.now
 	a.Generation = t.after.gen + t.state.lives
 	a.Severity = t.state.severity(t.after.sev)
-	if t.o.kind != kindOpen || !t.mine && !t.fresh {
+	if !t.o.kind.opens() || !t.mine && !t.fresh {
 		return
 	}
 	if t.mine && t.at.Before(a.FirstSeen) {
