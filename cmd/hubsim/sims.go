@@ -9,6 +9,7 @@ import (
 
 	"github.com/tocsin/tocsin/test/sim/cybervault"
 	"github.com/tocsin/tocsin/test/sim/echelongraph"
+	"github.com/tocsin/tocsin/test/sim/edgetelemetry"
 	"github.com/tocsin/tocsin/test/sim/elastic"
 	"github.com/tocsin/tocsin/test/sim/pagerduty"
 	"github.com/tocsin/tocsin/test/sim/receiver"
@@ -48,6 +49,13 @@ func simulators() []simulator {
 			Use: map[string]string{"email": vigilare.DefaultEmail, "password": vigilare.DefaultPassword},
 			start: func(o unkind.Options) (http.Handler, func(context.Context)) {
 				return vigilare.New(vigilare.Options{Options: o}), nil
+			},
+		},
+		{
+			Name: "edgetelemetry", Doc: "EdgeAI Telemetry REST API with MFA", Address: "127.0.0.1:9104", Base: "/api/v1",
+			Use: map[string]string{"email": edgetelemetry.DefaultEmail, "password": edgetelemetry.DefaultPassword, "totp_secret": edgetelemetry.DefaultSecret},
+			start: func(o unkind.Options) (http.Handler, func(context.Context)) {
+				return edgetelemetry.New(edgetelemetry.Options{Options: o, MFA: true}), nil
 			},
 		},
 		{

@@ -10,6 +10,7 @@ import (
 	"github.com/tocsin/tocsin/connectors/cloudevents"
 	"github.com/tocsin/tocsin/connectors/cybervault"
 	"github.com/tocsin/tocsin/connectors/echelongraph"
+	"github.com/tocsin/tocsin/connectors/edgetelemetry"
 	"github.com/tocsin/tocsin/connectors/elasticsearch"
 	"github.com/tocsin/tocsin/connectors/falco"
 	"github.com/tocsin/tocsin/connectors/guardduty"
@@ -33,6 +34,7 @@ func Kinds() []connectors.Kind {
 		cloudevents.Kind(),
 		cybervault.Kind(),
 		echelongraph.Kind(),
+		edgetelemetry.Kind(),
 		elasticsearch.Kind(),
 		falco.Kind(),
 		guardduty.Kind(),
