@@ -107,6 +107,9 @@ func (d *drill) breaks() []mishap {
 		{"PostgreSQL restarted", func(t *testing.T) { d.postgres.Stop(t); d.postgres.Start(t) }},
 		{"all connections to PostgreSQL cut", func(t *testing.T) { d.postgres.Cut(t) }},
 	}
+	if d.long {
+		all = append(all, mishap{"two nodes killed", func(t *testing.T) { d.killNode(t); d.killNode(t) }}, mishap{"all nodes killed", d.killAll})
+	}
 	if clockJumps {
 		all = append(all,
 			mishap{"a clock two hours ahead for 5 s", func(t *testing.T) { d.jump(t, 2*time.Hour) }},
@@ -132,6 +135,18 @@ func (d *drill) killNode(t *testing.T) {
 	pause(t, time.Duration(d.rnd.Int64N(int64(3*time.Second))))
 	if err := h.Start(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// killAll is a power cut of all nodes, but not of what they keep everything in.
+func (d *drill) killAll(t *testing.T) {
+	for _, h := range d.nodes {
+		kill(t, h)
+	}
+	for _, h := range d.nodes {
+		if err := h.Start(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

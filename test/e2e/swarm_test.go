@@ -33,6 +33,7 @@ type swarm struct {
 	refused map[string]int // answers that a sound hub does not give
 	tries   int
 	over    bool
+	until   int // with over: goes on to this number at least
 }
 
 // A taken finding was answered with 2xx.
@@ -87,7 +88,7 @@ func (s *swarm) send(ctx context.Context) {
 func (s *swarm) pick() (int, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over && s.next%(8*seriesLength) == 0 {
+	if s.over && s.next >= s.until && s.next%(8*seriesLength) == 0 {
 		return 0, false
 	}
 	s.next++
@@ -173,4 +174,27 @@ func rest(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// exactly sends so many findings, or some more so that the last problem is whole,
+// and gives them when all were taken.
+func (s *swarm) exactly(t *testing.T, n int) map[int]taken {
+	t.Helper()
+	s.mu.Lock()
+	s.over, s.until = true, s.next+n
+	s.mu.Unlock()
+	s.send(t.Context())
+	return s.check(t)
+}
+
+// more sends so many more and gives what they are about.
+func (s *swarm) more(t *testing.T, n int) map[int]bool {
+	t.Helper()
+	from := s.next
+	s.exactly(t, n)
+	about := map[int]bool{}
+	for i := from; i < s.next; i++ {
+		about[series(i)] = true
+	}
+	return about
 }

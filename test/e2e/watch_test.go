@@ -204,3 +204,10 @@ func (w *watcher) check(t *testing.T, path string, problems map[int]bool, ordere
 		t.Errorf("%s: %d events came out of order, such as %s", path, len(p.disorder), p.disorder[0])
 	}
 }
+
+// distinct counts the webhooks of a path, each once.
+func (w *watcher) distinct(path string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.path(path).ids)
+}
