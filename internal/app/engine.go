@@ -65,6 +65,11 @@ func (a *App) openEngine(ctx context.Context) (driver.Engine, error) {
 	if a.cfg.Store.Postgres() {
 		return postgres.Open(ctx, postgres.Options{URL: a.cfg.Store.URL.Reveal(), PoolSize: a.cfg.Store.PoolSize, Log: a.log})
 	}
+	lock, err := sqlite.TakeLock(ctx, a.cfg.Store.File())
+	if err != nil {
+		return nil, err
+	}
+	a.onStop("lock", func(context.Context) error { return lock.Release() })
 	return sqlite.Open(ctx, sqlite.Options{Path: a.cfg.Store.File(), CacheBytes: int64(a.cfg.Store.CacheSize), Log: a.log})
 }
 

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"log/slog"
+	"math"
 	"os"
 	"strings"
 
@@ -24,8 +24,8 @@ import (
 // It reads the rows itself and not through the store: there a damaged row is an
 // error that ends everything, here it is what is looked for.
 type storedLog struct {
-	engine driver.Engine
-	snap   driver.Snapshot
+	q      driver.Querier
+	close  func() error
 	tenant hub.TenantID
 	head   hub.AuditHead
 	empty  bool // the database knows nothing of the tenant
@@ -51,7 +51,7 @@ func openEngine(ctx context.Context, database string) (driver.Engine, error) {
 	if err := looksLikeSQLite(database); err != nil {
 		return nil, err
 	}
-	engine, err := sqlite.Open(ctx, sqlite.Options{Path: database, CacheBytes: 16 << 20, Readers: 1, Log: slog.New(slog.DiscardHandler)})
+	engine, err := sqlite.Open(ctx, sqlite.Options{Path: database, CacheBytes: 16 << 20, Readers: 1, ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("the database %s cannot be opened (%w); %s", database, err, adviceFor(err))
 	}
@@ -64,11 +64,16 @@ func openLog(ctx context.Context, database string, tenant hub.TenantID) (*stored
 	if err != nil {
 		return nil, err
 	}
-	l := &storedLog{engine: engine, tenant: tenant, head: hub.AuditHead{Tenant: tenant}}
-	if l.snap, err = engine.Snapshot(ctx); err == nil {
-		err = l.look()
-	}
+	snap, err := engine.Snapshot(ctx)
 	if err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	l := &storedLog{q: snap, tenant: tenant, head: hub.AuditHead{Tenant: tenant}}
+	l.close = func() error {
+		snap.Close()
+		return engine.Close()
+	}
+	if err := l.look(); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
@@ -97,17 +102,10 @@ func looksLikeSQLite(path string) error {
 	return nil
 }
 
-func (l *storedLog) close() error {
-	if l.snap != nil {
-		l.snap.Close()
-	}
-	return l.engine.Close()
-}
-
 // look reads the head, and whether there is anything at all.
 func (l *storedLog) look() error {
 	l.empty = true
-	err := l.snap.Query("SELECT log, size, last, time, frontier, note FROM audit_heads WHERE tenant = $1", []any{string(l.tenant)}, func(v []any) error {
+	err := l.q.Query("SELECT log, size, last, time, frontier, note FROM audit_heads WHERE tenant = $1", []any{string(l.tenant)}, func(v []any) error {
 		l.head = headOf(l.tenant, v)
 		l.empty = false
 		return nil
@@ -115,7 +113,7 @@ func (l *storedLog) look() error {
 	if err != nil || !l.empty {
 		return err
 	}
-	return l.snap.Query(`SELECT 1 WHERE EXISTS (SELECT 1 FROM audit_entries WHERE tenant = $1) OR EXISTS (SELECT 1 FROM audit_notes WHERE tenant = $1)`,
+	return l.q.Query(`SELECT 1 WHERE EXISTS (SELECT 1 FROM audit_entries WHERE tenant = $1) OR EXISTS (SELECT 1 FROM audit_notes WHERE tenant = $1)`,
 		[]any{string(l.tenant)}, func([]any) error {
 			l.empty = false
 			return nil
@@ -163,7 +161,7 @@ func (l *storedLog) Head(context.Context) (hub.AuditHead, error) { return l.head
 // Notes gives the checkpoints kept over time.
 func (l *storedLog) Notes(context.Context) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		err := l.snap.Query("SELECT note FROM audit_notes WHERE tenant = $1 ORDER BY size", []any{string(l.tenant)}, func(v []any) error {
+		err := l.q.Query("SELECT note FROM audit_notes WHERE tenant = $1 ORDER BY size", []any{string(l.tenant)}, func(v []any) error {
 			return goOn(yield(bytes.Clone(bytesOf(v[0])), nil))
 		})
 		if err != nil && !errors.Is(err, errStopped) {
@@ -172,22 +170,35 @@ func (l *storedLog) Notes(context.Context) iter.Seq2[[]byte, error] {
 	}
 }
 
+// chunk is how many entries are asked for at a time: an answer may be held in
+// memory as a whole.
+const chunk = 2000
+
 // Entries gives the entries in the order in which they were stored, which is
 // not taken from their numbers, so that one that was moved is seen.
 func (l *storedLog) Entries(ctx context.Context, from int64) iter.Seq2[hub.SealedEntry, error] {
 	return func(yield func(hub.SealedEntry, error) bool) {
-		err := l.snap.Query("SELECT seq, hash, entry FROM audit_entries WHERE tenant = $1 AND seq >= $2 ORDER BY n", []any{string(l.tenant), from}, func(v []any) error {
-			if err := ctx.Err(); err != nil {
-				return err
+		for after, n := int64(math.MinInt64), chunk; n == chunk; {
+			n = 0
+			err := l.q.Query("SELECT n, seq, hash, entry FROM audit_entries WHERE tenant = $1 AND seq >= $2 AND n > $3 ORDER BY n LIMIT $4", []any{string(l.tenant), from, after, int64(chunk)}, func(v []any) error {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				n++
+				after = intOf(v[0])
+				e := hub.SealedEntry{Sequence: intOf(v[1]), Bytes: bytesOf(v[3])}
+				if hash := bytesOf(v[2]); len(hash) == len(e.Hash) {
+					copy(e.Hash[:], hash)
+				}
+				return goOn(yield(e, nil))
+			})
+			if errors.Is(err, errStopped) {
+				return
 			}
-			e := hub.SealedEntry{Sequence: intOf(v[0]), Bytes: bytesOf(v[2])}
-			if hash := bytesOf(v[1]); len(hash) == len(e.Hash) {
-				copy(e.Hash[:], hash)
+			if err != nil {
+				yield(hub.SealedEntry{}, err)
+				return
 			}
-			return goOn(yield(e, nil))
-		})
-		if err != nil && !errors.Is(err, errStopped) {
-			yield(hub.SealedEntry{}, err)
 		}
 	}
 }

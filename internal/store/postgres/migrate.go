@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"github.com/tocsin/tocsin/internal/store/driver"
 )
 
 //go:embed migrations/*.sql
@@ -90,18 +91,53 @@ func lockSchema(ctx context.Context, db *sql.DB, log *slog.Logger) (unlock func(
 
 // checkVersion refuses a database that a newer program has changed.
 func checkVersion(has int64) error {
-	files, err := fs.Glob(migrations, "migrations/*.sql")
+	s, err := compareSchema(nil)
+	if err == nil && has > s.Knows {
+		err = fmt.Errorf("the database's schema is version %d and this program knows up to %d: a newer tocsin has used it; start that one, or restore a backup from before", has, s.Knows)
+	}
+	return err
+}
+
+// compareSchema holds the migrations that a database has against those that
+// there are.
+func compareSchema(applied map[int64]bool) (driver.Schema, error) {
+	s := driver.Schema{Pending: []string{}}
+	for v := range applied {
+		s.Version = max(s.Version, v)
+	}
+	files, err := fs.Glob(migrations, "migrations/*.sql") // in order
 	if err != nil {
-		return err
+		return s, err
 	}
-	knows, err := goose.NumericComponent(files[len(files)-1]) // they are in order
+	for _, file := range files {
+		n, err := goose.NumericComponent(file)
+		if err != nil {
+			return s, err
+		}
+		s.Knows = n
+		if !applied[n] {
+			s.Pending = append(s.Pending, file[len("migrations/"):])
+		}
+	}
+	return s, nil
+}
+
+func schemaOf(c *conn) (driver.Schema, error) {
+	applied, there := map[int64]bool{}, false
+	err := c.query("SELECT to_regclass('goose_db_version') IS NOT NULL", nil, func(v []any) error {
+		there = v[0].(int64) == 1
+		return nil
+	})
+	if err == nil && there {
+		err = c.query("SELECT version_id FROM goose_db_version WHERE is_applied", nil, func(v []any) error {
+			applied[v[0].(int64)] = true
+			return nil
+		})
+	}
 	if err != nil {
-		return err
+		return driver.Schema{}, err
 	}
-	if has > knows {
-		return fmt.Errorf("the database's schema is version %d and this program knows up to %d: a newer tocsin has used it; start that one, or restore a backup from before", has, knows)
-	}
-	return nil
+	return compareSchema(applied)
 }
 
 // look checks a database that is not to be changed.
@@ -111,13 +147,12 @@ func (e *Engine) look(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	has := int64(0)
-	err = c.query("SELECT max(version_id) FROM goose_db_version WHERE is_applied", nil, func(v []any) error {
-		has, _ = v[0].(int64)
-		return nil
-	})
+	has, err := schemaOf(c)
 	if err != nil {
-		return fmt.Errorf("there is no database of tocsin here: %w", err)
+		return err
 	}
-	return checkVersion(has)
+	if has.Version == 0 {
+		return errors.New("there is no database of tocsin here")
+	}
+	return checkVersion(has.Version)
 }

@@ -39,6 +39,9 @@ type Options struct {
 	CacheBytes int64
 	// Readers is how many snapshots can be open at once; 0 is 4.
 	Readers int
+	// ReadOnly leaves the schema as it is and allows snapshots only, for tools that
+	// look at what a hub has written.
+	ReadOnly bool
 	// Log takes what Maintain has to say.
 	Log *slog.Logger
 }
@@ -69,10 +72,7 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := secureFile(opts.Path); err != nil {
-		return nil, classify(err)
-	}
-	if err := migrate(ctx, opts.Path); err != nil {
+	if err := prepare(ctx, opts); err != nil {
 		return nil, err
 	}
 	e := &Engine{opts: opts, readers: make(chan *conn, opts.Readers), missing: opts.Readers}
@@ -83,9 +83,26 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 	return e, nil
 }
 
+// prepare makes the file and brings its schema up to date, or only looks at it.
+func prepare(ctx context.Context, opts Options) error {
+	if opts.ReadOnly {
+		s, err := ReadSchema(ctx, opts.Path)
+		if err != nil {
+			return classify(err)
+		}
+		return checkVersion(s.Version)
+	}
+	if err := secureFile(opts.Path); err != nil {
+		return classify(err)
+	}
+	return migrate(ctx, opts.Path)
+}
+
 func (e *Engine) connect() (err error) {
-	if e.writer, err = dial(e.opts.Path, e.opts.CacheBytes, false); err != nil {
-		return err
+	if !e.opts.ReadOnly {
+		if e.writer, err = dial(e.opts.Path, e.opts.CacheBytes, false); err != nil {
+			return err
+		}
 	}
 	e.missing = e.opts.Readers
 	for range e.opts.Readers {
@@ -95,6 +112,9 @@ func (e *Engine) connect() (err error) {
 		}
 		e.readers <- c
 		e.missing--
+	}
+	if e.opts.ReadOnly {
+		return nil
 	}
 	c, err := dial(e.opts.Path, 1<<20, false)
 	if err != nil {
@@ -116,12 +136,17 @@ func secureFile(path string) error {
 	return f.Close()
 }
 
+// pageSize of a file that is made here.
+const pageSize = 8192
+
 func dsn(path string, cache int64, readOnly bool) string {
 	q := url.Values{}
 	add := func(p string) { q.Add("_pragma", p) }
 	add("busy_timeout(10000)")
-	add("page_size(8192)")
-	add("journal_mode(WAL)")
+	if !readOnly { // whoever reads takes the file as it is
+		add(fmt.Sprintf("page_size(%d)", pageSize))
+		add("journal_mode(WAL)")
+	}
 	add("synchronous(FULL)")
 	add("foreign_keys(ON)")
 	add("temp_store(MEMORY)")
@@ -130,7 +155,11 @@ func dsn(path string, cache int64, readOnly bool) string {
 	if readOnly {
 		add("query_only(ON)")
 	}
-	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
+	return plainDSN(path) + "?" + q.Encode()
+}
+
+func plainDSN(path string) string {
+	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
 }
 
 func migrate(ctx context.Context, path string) error {
@@ -148,6 +177,13 @@ func migrate(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
+	has, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return classify(fmt.Errorf("read the schema's version: %w", err))
+	}
+	if err := checkVersion(has); err != nil {
+		return err
+	}
 	if _, err := p.Up(ctx); err != nil {
 		return classify(fmt.Errorf("migrate %s: %w", filepath.Base(path), err))
 	}
@@ -157,6 +193,9 @@ func migrate(ctx context.Context, path string) error {
 // Begin starts the write transaction. After an error that broke the connection
 // it opens a new one first.
 func (e *Engine) Begin(ctx context.Context) (driver.Tx, error) {
+	if e.opts.ReadOnly {
+		return nil, &driver.Error{Kind: driver.ReadOnly, Err: errors.New("the database was opened for reading")}
+	}
 	if e.broken {
 		if err := e.reconnect(); err != nil {
 			return nil, err
@@ -243,7 +282,7 @@ func (s *snapshot) Close() {
 // Maintain lets the WAL start over when the checkpointer has moved nearly all of
 // it into the main file.
 func (e *Engine) Maintain() error {
-	if e.broken || !e.ckpt.finishing() {
+	if e.broken || e.ckpt == nil || !e.ckpt.finishing() {
 		return nil
 	}
 	err := e.writer.query("PRAGMA wal_checkpoint(PASSIVE)", nil, func([]any) error { return nil })
@@ -253,22 +292,7 @@ func (e *Engine) Maintain() error {
 
 // Backup writes a consistent copy of the database to path, which must not exist.
 func (e *Engine) Backup(ctx context.Context, path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("%s exists; name a file that does not", path)
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	c, err := dial(e.opts.Path, 8<<20, false) // a reader's may not even write elsewhere
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	if _, err := c.exec("VACUUM INTO $1", []any{path}); err != nil {
-		_ = os.Remove(path) // half a copy is worse than none
-		return err
-	}
-	return syncFile(path)
+	return Copy(ctx, e.opts.Path, path, nil)
 }
 
 // syncFile makes a file durable that SQLite wrote without an fsync.
