@@ -22,11 +22,12 @@ func (t *turn) taken(a *hub.Alert) bool {
 }
 
 // ackedAt is when the finding was acknowledged at its source; zero if it was not.
-// A clock ahead of ours would have its acknowledgements outlive their end.
+// One that lies too far in our future does not count before its time: it would
+// keep others from counting.
 func (t *turn) ackedAt() time.Time {
 	at := hub.Truncate(t.f.AcknowledgedAt)
-	if at.After(t.now) {
-		return t.now
+	if at.Sub(t.now) > maxSkew {
+		return time.Time{}
 	}
 	return at
 }
