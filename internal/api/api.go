@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -195,15 +196,18 @@ func (s *Server) noRoute(c *fiber.Ctx) error {
 	return hub.E(hub.NotFound, "there is nothing at "+c.Path())
 }
 
-// allowed lists the methods that some route takes at path.
+// allowed lists the methods that some route takes at path: of the routes for this
+// very path if there are any, because no object has a word of ours as its id.
 func (s *Server) allowed(path string) []string {
+	is := func(r fiber.Route) bool { return fiber.RoutePatternMatch(path, r.Path) }
+	routes := s.app.GetRoutes(true)
+	if slices.ContainsFunc(routes, func(r fiber.Route) bool { return r.Path == path }) {
+		is = func(r fiber.Route) bool { return r.Path == path }
+	}
 	var methods []string
 	for _, m := range []string{fiber.MethodGet, fiber.MethodPost, fiber.MethodPut, fiber.MethodPatch, fiber.MethodDelete} {
-		for _, r := range s.app.GetRoutes(true) {
-			if r.Method == m && fiber.RoutePatternMatch(path, r.Path) {
-				methods = append(methods, m)
-				break
-			}
+		if slices.ContainsFunc(routes, func(r fiber.Route) bool { return r.Method == m && is(r) }) {
+			methods = append(methods, m)
 		}
 	}
 	return methods

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/page"
 )
@@ -34,6 +36,8 @@ func newHuma(s *Server) huma.API {
 		"key": {Type: "http", Scheme: "bearer", Description: "An API key, such as toc_live_…"},
 	}
 	cfg.Security = []map[string][]string{{"key": {}}}
+	// A sender's own JSON is anything, not the bytes that hold it.
+	cfg.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[jsontext.Value](), reflect.TypeFor[any]())
 	api := humafiber.NewV2(s.app, cfg)
 	api.UseMiddleware(s.humaPermit)
 	return api
@@ -74,7 +78,7 @@ func (s *Server) humaPermit(ctx huma.Context, next func(huma.Context)) {
 
 func (s *Server) writeHumaProblem(ctx huma.Context, p *Problem) {
 	u := ctx.URL()
-	p.Instance = u.Path
+	p.Instance = u.EscapedPath()
 	body, err := json.Marshal(p)
 	if err != nil {
 		body = []byte(`{"status":500}`)
@@ -149,7 +153,7 @@ func (s *Server) asProblem(ctx huma.Context, _ string, v any) (any, error) {
 	}
 	if p, ok := v.(*Problem); ok {
 		u := ctx.URL()
-		p.Instance, p.RequestID = u.Path, principalOf(ctx.Context()).RequestID
+		p.Instance, p.RequestID = u.EscapedPath(), principalOf(ctx.Context()).RequestID
 	}
 	return v, nil
 }

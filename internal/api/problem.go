@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -88,7 +89,7 @@ func fromFiber(fe *fiber.Error, limit int64) error {
 }
 
 func (s *Server) writeProblem(c *fiber.Ctx, p *Problem) error {
-	p.Instance = c.Path()
+	p.Instance = pathOf(c.OriginalURL())
 	id, _ := c.Locals(localRequestID).(string)
 	p.RequestID = id
 	if p.cause != nil {
@@ -106,6 +107,15 @@ func (s *Server) writeProblem(c *fiber.Ctx, p *Problem) error {
 	}
 	c.Set(fiber.HeaderContentType, "application/problem+json")
 	return c.Status(p.Status).Send(body)
+}
+
+// pathOf gives the path of a request's target as a URI reference, "" if it is none.
+func pathOf(target string) string {
+	u, err := url.ParseRequestURI(target)
+	if err != nil {
+		return ""
+	}
+	return u.EscapedPath()
 }
 
 // seconds rounds up, so that nobody comes back too early.
