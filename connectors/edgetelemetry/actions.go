@@ -220,9 +220,13 @@ func (s *Source) do(ctx context.Context, c connectors.Call) (jsontext.Value, err
 
 // move acknowledges or resolves an alert, and remembers that it was us.
 func (s *Source) move(ctx context.Context, id, status string, c connectors.Call) (jsontext.Value, error) {
-	s.own.set(id, status) // a pull may be quicker than the answer
+	again := s.own.set(id, status) // a pull may be quicker than the answer
 	result, err := s.do(ctx, c)
-	if k := hub.KindOf(err); err != nil && k != hub.Transient && k != hub.RateLimited {
+	k := hub.KindOf(err)
+	switch {
+	case err == nil && !again && bytes.Equal(result, done): // somebody else's doing, or a pull has met it
+		s.own.drop(id)
+	case err != nil && k != hub.Transient && k != hub.RateLimited:
 		s.own.drop(id)
 	}
 	return result, err

@@ -24,10 +24,13 @@ const (
 	markLife = time.Hour
 )
 
-func (o *own) set(id, status string) {
+// set remembers a change before it is made, and says whether it was remembered
+// already, by an earlier try.
+func (o *own) set(id, status string) (again bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
+	again = o.marks[id].status == status
 	if o.marks == nil {
 		o.marks = map[string]mark{}
 	}
@@ -41,6 +44,7 @@ func (o *own) set(id, status string) {
 	if len(o.marks) < maxMarks {
 		o.marks[id] = mark{status, now.Add(markLife)}
 	}
+	return again
 }
 
 func (o *own) drop(id string) {
