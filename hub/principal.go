@@ -9,6 +9,12 @@ type Principal struct {
 	Type   ActorType
 	ID     string // usr_…, key_…, or the name of the source or playbook
 	Email  string // of a person
+	// Label is how timelines name a person whom the hub knows from elsewhere only,
+	// such as PagerDuty; "" if ID does.
+	Label string
+	// At is the endpoint at which they did it and that knows it already: what
+	// follows from it is not sent there. "" if there is none.
+	At EndpointID
 	// Permissions that the principal holds, as resource:action; "*" is all.
 	Permissions []string
 
@@ -38,6 +44,9 @@ func (p Principal) Can(permission string) bool {
 
 // Name is how timelines show the principal.
 func (p Principal) Name() string {
+	if p.Label != "" {
+		return p.Label
+	}
 	switch p.Type {
 	case ActorUser, ActorKey, ActorSystem:
 		return p.ID

@@ -21,7 +21,7 @@ func (p *Pipeline) Announce(tx Tx, t hub.TenantID, typ hub.EventType, subject st
 	if err := u.publish(ev, body); err != nil {
 		return err
 	}
-	u.route(ev, body)
+	u.route(ev, body, "")
 	if err := u.start(nil, ev, body); err != nil {
 		return err
 	}

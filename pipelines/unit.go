@@ -102,7 +102,7 @@ func (u *unit) change(s *slot, d *dedup.Decision, c cause) error {
 	if err := u.publish(ev, body); err != nil {
 		return err
 	}
-	u.route(ev, body)
+	u.route(ev, body, c.by.At)
 	if err := u.mirror(s.alert, ev, body, c); err != nil {
 		return err
 	}
@@ -146,11 +146,12 @@ func firstIDs(all []hub.FindingID) []string {
 	return ids
 }
 
-// route adds a delivery for each endpoint that wants the event.
-func (u *unit) route(ev *hub.Event, body []byte) {
+// route adds a delivery for each endpoint that wants the event, but for the one
+// that it came from.
+func (u *unit) route(ev *hub.Event, body []byte, from hub.EndpointID) {
 	for _, e := range u.rules.Routes.Match(ev) {
-		if e.Kind == hub.KindElastic || e.Tenant != ev.Tenant {
-			continue // the sink reads the topic itself
+		if e.Kind == hub.KindElastic || e.Tenant != ev.Tenant || e.ID == from {
+			continue // the sink of Elasticsearch reads the topic itself
 		}
 		u.deliver(ev, body, e, subscriptionAction(e.Kind, ev.Type), hub.Delivery{})
 	}

@@ -2,10 +2,10 @@ package pagerduty
 
 import (
 	"cmp"
+	"context"
 	stdjson "encoding/json"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -50,7 +50,7 @@ func actionOf(asked string, ev *hub.Event) string {
 		// Only what a responder has to know. On a resolved alert it would page.
 		a := ev.Data.Alert
 		_, worse := ev.Data.Changes["severity"]
-		if a == nil || a.Status != hub.AlertOpen || !worse {
+		if a == nil || a.Status != hub.AlertOpen || !worse && !unacknowledged(ev) {
 			return ""
 		}
 		return trigger
@@ -60,41 +60,68 @@ func actionOf(asked string, ev *hub.Event) string {
 	return trigger
 }
 
-// dedupKey names the incident. It never changes for one generation of an alert.
-func dedupKey(ev *hub.Event) string {
-	if a := ev.Data.Alert; a != nil {
-		return cutBytes(string(a.ID), maxKey-22) + ":g" + strconv.FormatInt(a.Generation, 10)
-	}
-	kind, _, _ := strings.Cut(string(ev.Type), ".") // endpoint.disabled and endpoint.recovered are one story
-	return cutBytes(kind+":"+ev.Subject, maxKey)
+// unacknowledged reports whether ev says that an acknowledgement is over.
+func unacknowledged(ev *hub.Event) bool {
+	change, there := ev.Data.Changes["status"]
+	return there && text(change[0]) == string(hub.AlertInvestigating) && text(change[1]) == string(hub.AlertOpen)
 }
 
-// replaced gives the key of the generation that ev says is over, "" if it says
-// nothing of the kind.
-func replaced(ev *hub.Event) string {
+// text gives a value of a change as text: the event was encoded or not.
+func text(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case hub.AlertStatus:
+		return string(v)
+	}
+	return ""
+}
+
+// dedupKey names the incident. It never changes for one generation of an alert.
+func (t *Target) dedupKey(ctx context.Context, e *hub.Endpoint, ev *hub.Event) (string, error) {
+	if a := ev.Data.Alert; a != nil {
+		return t.o.KeyAt(ctx, e, Key(a.ID, a.Generation))
+	}
+	kind, _, _ := strings.Cut(string(ev.Type), ".") // endpoint.disabled and endpoint.recovered are one story
+	return cutBytes(kind+":"+ev.Subject, maxKey), nil
+}
+
+// over gives the key of an incident that ev says is over, although something
+// new is to be triggered: of a generation that passed, or of one whose
+// acknowledgement ended, because PagerDuty keeps an acknowledged incident quiet
+// whatever is triggered. "" if there is none.
+func (t *Target) over(ctx context.Context, e *hub.Endpoint, ev *hub.Event, key, action string) (string, error) {
 	change, there := ev.Data.Changes["generation"]
 	was, isNumber := change[0].(float64)
-	if a := ev.Data.Alert; !there || !isNumber || a == nil || int64(was) >= a.Generation {
-		return ""
+	a := ev.Data.Alert
+	switch {
+	case a == nil:
+		return "", nil
+	case there && isNumber && int64(was) < a.Generation:
+		old, err := t.o.KeyAt(ctx, e, Key(a.ID, int64(was)))
+		if old == key {
+			old = ""
+		}
+		return old, err
+	case action == trigger && unacknowledged(ev):
+		return key, nil
 	}
-	old := *ev
-	alert := *ev.Data.Alert
-	alert.Generation = int64(was)
-	old.Data.Alert = &alert
-	return dedupKey(&old)
+	return "", nil
 }
 
 // compose makes the event but for its routing key.
-func (t *Target) compose(ev *hub.Event, p *params, action string) (*pagerduty.V2Event, error) {
-	msg := &pagerduty.V2Event{Action: action, DedupKey: dedupKey(ev)}
+func (t *Target) compose(ev *hub.Event, p *params, action, key string) (*pagerduty.V2Event, error) {
+	msg := &pagerduty.V2Event{Action: action, DedupKey: key}
 	if action != trigger {
 		return msg, nil
 	}
 	msg.Client = "Tocsin"
-	if link := t.o.Link(ev.Subject); link != "" {
+	if link := t.o.Link(ev.Subject); isWeb(link) {
 		msg.ClientURL = link
-		msg.Links = []any{map[string]string{"href": link, "text": "Open in Tocsin"}}
+		msg.Links = []any{webLink(link, "Open in Tocsin")}
 	}
+	msg.Links = append(msg.Links, linksOf(ev, p)...)
+	msg.Images = imagesOf(p)
 	details := detailsOf(ev)
 	maps.Copy(details, p.Details)
 	msg.Payload = payloadOf(ev, p)
@@ -124,6 +151,7 @@ func payloadOf(ev *hub.Event, p *params) *pagerduty.V2Payload {
 		out.Severity = p.Severity
 	}
 	out.Summary = cut(out.Summary, maxSummary)
+	out.Component, out.Group, out.Class = first(p.Component, out.Component), first(p.Group, out.Group), first(p.Class, out.Class)
 	for _, f := range []*string{&out.Source, &out.Component, &out.Group, &out.Class} {
 		*f = cut(*f, maxField)
 	}
@@ -163,7 +191,7 @@ func stamp(at time.Time) string {
 	if at.IsZero() {
 		return ""
 	}
-	return at.UTC().Format(time.RFC3339Nano)
+	return at.UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
 // detailsOf is what a responder sees below the summary.

@@ -1,5 +1,6 @@
-// Package pagerduty sends to PagerDuty's Events API v2 by way of go-pagerduty.
-// It is the only package that imports it.
+// Package pagerduty sends to PagerDuty's Events API v2 by way of go-pagerduty,
+// and reads what comes back as v3 webhooks. It is the only package that imports
+// go-pagerduty.
 //
 // One incident stands for one generation of an alert: the dedup_key is
 // <alert id>:g<generation>, so that a reopened alert pages again. A step says
@@ -11,6 +12,7 @@
 package pagerduty
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -33,6 +35,10 @@ type Options struct {
 	// Link gives the address where people see an object, "" if there is none.
 	// It may be nil.
 	Link func(subject string) string
+	// KeyAt gives the dedup_key under which an endpoint knows what otherwise has
+	// this key: an incident that was reopened at PagerDuty keeps its own. It may be
+	// nil.
+	KeyAt func(ctx context.Context, e *hub.Endpoint, key string) (string, error)
 }
 
 // A Target sends to PagerDuty.
@@ -42,6 +48,9 @@ type Target struct{ o Options }
 func New(o Options) *Target {
 	if o.Link == nil {
 		o.Link = func(string) string { return "" }
+	}
+	if o.KeyAt == nil {
+		o.KeyAt = func(_ context.Context, _ *hub.Endpoint, key string) (string, error) { return key, nil }
 	}
 	return &Target{o}
 }
@@ -54,15 +63,24 @@ type params struct {
 	Message  string         `json:"message"` // notify's word for the summary
 	Severity string         `json:"severity"`
 	Details  map[string]any `json:"details"`
+
+	Component string  `json:"component"`
+	Group     string  `json:"group"`
+	Class     string  `json:"class"`
+	Links     []link  `json:"links"`
+	Images    []image `json:"images"`
 }
+
+// throttled is how long an endpoint is left alone when PagerDuty throttles and
+// does not say for how long: its window is a minute, and slides.
+const throttled = 30 * time.Second
 
 // keyLength is that of every integration key.
 const keyLength = 32
 
 // Send sends one event.
 func (t *Target) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hub.Attempt, error) {
-	key := e.Secrets.Tokens["routing_key"]
-	if len(key) != keyLength {
+	if len(e.Secrets.Tokens["routing_key"]) != keyLength {
 		return hub.Attempt{}, hub.E(hub.Invalid, "the PagerDuty endpoint's routing key must have 32 characters; copy the integration key of an Events API v2 integration")
 	}
 	ev, err := relay.EventOf(d)
@@ -75,11 +93,20 @@ func (t *Target) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hu
 			return hub.Attempt{}, hub.Wrap(hub.Internal, err, "the step's values cannot be read")
 		}
 	}
-	action := actionOf(d.Action, ev)
-	if old := replaced(ev); old != "" {
-		// The incident of a generation that is over without having been told so.
-		// PagerDuty drops a resolve of what it does not know.
-		a, err := t.enqueue(ctx, e, &pagerduty.V2Event{RoutingKey: key, Action: resolve, DedupKey: old})
+	return t.send(ctx, e, ev, &p, actionOf(d.Action, ev))
+}
+
+func (t *Target) send(ctx context.Context, e *hub.Endpoint, ev *hub.Event, p *params, action string) (hub.Attempt, error) {
+	key, err := t.dedupKey(ctx, e, ev)
+	if err != nil {
+		return hub.Attempt{}, err
+	}
+	old, err := t.over(ctx, e, ev, key, action)
+	if err != nil {
+		return hub.Attempt{}, err
+	}
+	if old != "" { // PagerDuty drops a resolve of what it does not know
+		a, err := t.enqueue(ctx, e, &pagerduty.V2Event{Action: resolve, DedupKey: old})
 		if err != nil {
 			return a, err
 		}
@@ -90,15 +117,15 @@ func (t *Target) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hu
 	if action == "" {
 		return hub.Attempt{Body: "not sent: PagerDuty has nothing for this event"}, nil
 	}
-	msg, err := t.compose(ev, &p, action)
+	msg, err := t.compose(ev, p, action, key)
 	if err != nil {
 		return hub.Attempt{}, err
 	}
-	msg.RoutingKey = key
 	return t.enqueue(ctx, e, msg)
 }
 
 func (t *Target) enqueue(ctx context.Context, e *hub.Endpoint, msg *pagerduty.V2Event) (hub.Attempt, error) {
+	msg.RoutingKey = e.Secrets.Tokens["routing_key"]
 	base := DefaultAPI
 	if own := e.Config["api_url"]; own != "" {
 		base = strings.TrimSuffix(strings.TrimSuffix(own, "/"), "/v2/enqueue")
@@ -124,7 +151,7 @@ func judge(x *relay.Exchange, err error) error {
 	case status == 202:
 		return nil
 	case status == 429:
-		return &hub.Error{Kind: hub.RateLimited, Msg: "PagerDuty asks for fewer events (429)", RetryAfter: retryAfter(x)}
+		return &hub.Error{Kind: hub.RateLimited, Msg: "PagerDuty asks for fewer events (429)", RetryAfter: cmp.Or(retryAfter(x), throttled)}
 	case status >= 500 || status == 408:
 		return &hub.Error{Kind: hub.Transient, Msg: "PagerDuty answered " + strconv.Itoa(status), RetryAfter: retryAfter(x)}
 	case status == 400:

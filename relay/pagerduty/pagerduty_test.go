@@ -64,7 +64,7 @@ func newTarget(c *safehttp.Client) relay.Target {
 
 func TestKit(t *testing.T) {
 	relaytest.Run(t, relaytest.Kit{
-		New: newTarget, Endpoint: endpoint, Secrets: []string{sim.DefaultRoutingKey},
+		New: newTarget, Endpoint: endpoint, Secrets: []string{sim.DefaultRoutingKey}, Throttled: 30 * time.Second,
 		Delivery: func() *hub.Delivery { return delivery(event(hub.AlertCreated), hub.ActionSend, "") },
 		Taken: func(w http.ResponseWriter, status int) {
 			w.Header().Set("Content-Type", "application/json")

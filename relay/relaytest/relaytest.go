@@ -25,7 +25,8 @@ import (
 	"github.com/tocsin/tocsin/relay"
 )
 
-// A Kit says what is special about a target. Every field must be set.
+// A Kit says what is special about a target. Every field but
+// Throttled must be set.
 type Kit struct {
 	// New makes the target.
 	New func(c *safehttp.Client) relay.Target
@@ -41,6 +42,9 @@ type Kit struct {
 	Key func(r *http.Request, body []byte) string
 	// Secrets are the texts in the endpoint that nobody may see.
 	Secrets []string
+	// Throttled is how long the endpoint is left alone when the far side does not
+	// say for how long; usually 0, which leaves it to the schedule.
+	Throttled time.Duration
 }
 
 // Run tests a target.
@@ -147,7 +151,7 @@ func (k *Kit) everyStatus(t *testing.T) {
 }
 
 func (k *Kit) retryAfter(t *testing.T) {
-	for value, want := range map[string]time.Duration{"": 0, "7": 7 * time.Second, "soon": 0, "999999999": relay.MaxRetryAfter} {
+	for value, want := range map[string]time.Duration{"": k.Throttled, "7": 7 * time.Second, "soon": k.Throttled, "999999999": relay.MaxRetryAfter} {
 		srv := far(t, func(w http.ResponseWriter, _ *http.Request) {
 			if value != "" {
 				w.Header().Set("Retry-After", value)
