@@ -239,6 +239,10 @@ func (d *drill) check(t *testing.T, findings map[int]taken) {
 		problems[series(i)] = true
 	}
 	d.watcher.await(t, drillPaths, problems, 3*time.Minute)
+	quiet(t, d.team)
+	if plain, ordered := d.watcher.distinct("/plain"), d.watcher.distinct("/ordered"); plain != ordered {
+		t.Errorf("one endpoint got %d events and the other %d", plain, ordered)
+	}
 	for _, path := range drillPaths {
 		d.watcher.check(t, path, problems, path == "/ordered")
 	}
