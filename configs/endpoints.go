@@ -35,12 +35,12 @@ var kindRules = [...]kindRule{
 	{
 		kind:     hub.KindPagerDuty,
 		required: []string{"routing_key"},
-		optional: []string{"events", "filter", "ordering", "rate_limit", "timeout", "retry", "api_url"},
+		optional: []string{"events", "filter", "ordering", "rate_limit", "timeout", "retry", "api_url", "webhook_secrets"},
 	},
 	{
 		kind:     hub.KindElastic,
 		required: []string{"url"},
-		optional: []string{"timeout", "namespace", "setup", "api_key", "username", "password"},
+		optional: []string{"timeout", "namespace", "setup", "pipeline", "streams", "retention", "api_key", "username", "password"},
 	},
 }
 
@@ -131,6 +131,15 @@ func (l *loader) checkForms(path string, e *Endpoint) {
 	say("bot_token", unless(e.Channel != "", "needs to know where to post; add channel, such as \"#security\""))
 	say("channel", unless(e.empty("url") || !e.empty("bot_token"), "is not for an incoming webhook, which posts to its own; remove this, or use bot_token in place of url"))
 	say("routing_key", unless(routingForm.MatchString(e.RoutingKey.Reveal()), "is not an integration key; PagerDuty's have 32 letters and digits"))
+	for i, one := range e.WebhookSecrets {
+		if !tokenForm.MatchString(one.Reveal()) {
+			l.wrong(index(join(path, "webhook_secrets"), i), "is not the secret of a webhook subscription; give it without spaces or line breaks")
+		}
+	}
+	say("streams", unless(len(slices.Compact(slices.Sorted(slices.Values(e.Streams)))) == len(e.Streams), "names one twice; give each once"))
+	if l.given(path, "streams") && len(e.Streams) == 0 {
+		l.wrong(join(path, "streams"), "is empty; name what is written, or set enabled: false")
+	}
 	say("namespace", unless(namespaceForm.MatchString(e.Namespace), l.quote(join(path, "namespace"), e.Namespace)+" is not a namespace; write 1 to 100 of a-z, 0-9, _ and ., no -"))
 	say("api_key", unless(tokenForm.MatchString(e.APIKey.Reveal()), "is not an API key; give its encoded form, without spaces or line breaks"))
 	say("api_key", unless(e.Username == "" && e.Password.IsZero(), "there are username or password as well; keep one way to log in"))

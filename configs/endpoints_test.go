@@ -24,6 +24,7 @@ var good = map[string]string{
 	"signing": "[{type: hex, header: X-B}]", "ordering": "key", "rate_limit": "1", "timeout": "1s",
 	"retry": "{schedule: [1s]}", "channel": `"#c"`, "bot_token": "xoxb-1", "routing_key": strings.Repeat("a", 32),
 	"namespace": "a.b_1", "setup": "false", "api_key": "a2V5", "username": "u", "password": "p",
+	"webhook_secrets": "[s1, s2]", "pipeline": "false", "streams": "[alerts]", "retention": "{alerts: 365d, audit: 36h}",
 }
 
 // least are the fields that suffice for each kind.
@@ -122,6 +123,9 @@ func TestEndpointProblems(t *testing.T) {
 		{"slack: token", "{name: a, kind: slack, bot_token: 'x y', channel: C1}", "2: endpoints[0].bot_token: is not a token; give it without spaces or line breaks"},
 		{"pagerduty: key", "{name: a, kind: pagerduty, routing_key: short}", "2: endpoints[0].routing_key: is not an integration key; PagerDuty's have 32 letters and digits"},
 		{"elastic: namespace", "{name: a, kind: elasticsearch, url: 'https://a.example', namespace: Prod-1}", `2: endpoints[0].namespace: "Prod-1" is not a namespace; write 1 to 100 of a-z, 0-9, _ and ., no -`},
+		{"elastic: no streams", "{name: a, kind: elasticsearch, url: 'https://a.example', streams: []}", "2: endpoints[0].streams: is empty; name what is written, or set enabled: false"},
+		{"elastic: a stream twice", "{name: a, kind: elasticsearch, url: 'https://a.example', streams: [audit, audit]}", "2: endpoints[0].streams: names one twice; give each once"},
+		{"pagerduty: webhook secret", "{name: a, kind: pagerduty, routing_key: 0123456789abcdef0123456789abcdef, webhook_secrets: [a, 'b c']}", "2: endpoints[0].webhook_secrets[1]: is not the secret of a webhook subscription; give it without spaces or line breaks"},
 		{"elastic: two logins", "{name: a, kind: elasticsearch, url: 'https://a.example', api_key: k, username: u, password: p}", "2: endpoints[0].api_key: there are username or password as well; keep one way to log in"},
 		{"elastic: half a login", "{name: a, kind: elasticsearch, url: 'https://a.example', username: u}\n  - {name: b, kind: elasticsearch, url: 'https://a.example', password: p}", "2: endpoints[0].username: has no password; add it, or use api_key\n3: endpoints[1].password: has no username; add it, or use api_key"},
 		{"secret: other form", "{name: a, kind: webhook, url: 'https://a.example', secret: geheim}", "2: endpoints[0].secret: is not a signing secret; write whsec_ and 24 to 64 random bytes in base64"},
@@ -200,11 +204,11 @@ func TestEndpointInTheHubsTerms(t *testing.T) {
 		},
 		{
 			Kind: hub.KindPagerDuty, Name: "soc-pagerduty", Enabled: true, Ordering: "none", Events: []string{"alert.*"}, Filter: `alert.severity == "critical"`,
-			Secrets: hub.EndpointSecrets{Tokens: map[string]string{"routing_key": "0123456789abcdef0123456789abcdef"}},
+			Secrets: hub.EndpointSecrets{Tokens: map[string]string{"routing_key": "0123456789abcdef0123456789abcdef", "webhook_secrets": "pd-hook-test"}},
 		},
 		{
 			Kind: hub.KindElastic, Name: "siem", URL: "https://elasticsearch.example.com:9200", Enabled: true, Ordering: "none",
-			Config:  map[string]string{"namespace": "default"},
+			Config:  map[string]string{"namespace": "default", "retention_alerts": "365d", "retention_findings": "30d", "retention_audit": "1095d"},
 			Secrets: hub.EndpointSecrets{Tokens: map[string]string{"api_key": "aWQ6a2V5"}},
 		},
 		{
@@ -221,8 +225,12 @@ func TestEndpointInTheHubsTerms(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	off := Endpoint{Kind: hub.KindElastic}
-	if got := off.Hub().Config["setup"]; got != "false" {
-		t.Errorf("setup: %q, want false", got)
+	if got := off.Hub().Config; got["setup"] != "false" || got["pipeline"] != "false" {
+		t.Errorf("setup and pipeline: %v, want false", got)
+	}
+	some := Endpoint{Kind: hub.KindElastic, Streams: []string{"audit", "alerts"}, Retention: &Retention{Audit: 90 * time.Minute}}
+	if got := some.Hub().Config; got["streams"] != "audit alerts" || got["retention_audit"] != "5400s" || got["retention_alerts"] != "" {
+		t.Errorf("streams and retention: %v", got)
 	}
 }
 

@@ -1,7 +1,10 @@
 package configs
 
 import (
+	"maps"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
@@ -25,31 +28,42 @@ type Relay struct {
 // An Endpoint is an entry of the section endpoints. Which fields it takes
 // depends on its kind.
 type Endpoint struct {
-	Name        string                   `yaml:"name" doc:"Unique; playbooks refer to it. 1 to 63 of a-z, 0-9, - and _."`
-	Kind        string                   `yaml:"kind" enum:"webhook,slack,pagerduty,elasticsearch" doc:"What stands at the far side."`
-	Description string                   `yaml:"description" doc:"For people."`
-	Enabled     bool                     `yaml:"enabled" doc:"Send to it."`
-	URL         string                   `yaml:"url" doc:"Where to send: the receiver, Slack's incoming webhook, or the cluster."`
-	APIURL      string                   `yaml:"api_url" doc:"In place of the service's own address, such as PagerDuty's for the EU."`
-	Events      []string                 `yaml:"events" doc:"Event types, * matches anything but a dot. Empty for only what playbooks send."`
-	Filter      string                   `yaml:"filter" doc:"Expression over the event; false keeps it from being sent."`
-	Transform   string                   `yaml:"transform" doc:"Expression that gives the body in place of the event."`
-	Headers     map[string]secret.Secret `yaml:"headers" key:"header" doc:"Sent along with every request."`
-	Secret      secret.Secret            `yaml:"secret" doc:"The key of the signatures: whsec_ and 24 to 64 random bytes in base64. After a change the old one signs beside it for 24 hours."`
-	KeyPair     secret.Secret            `yaml:"key_pair" doc:"An ed25519 key pair for v1a signatures beside the others: whsk_ and its seed, 32 bytes, in base64. Receivers need only its public half, which the API shows."`
-	Signing     []Signing                `yaml:"signing" doc:"Signatures put beside the standard one, for receivers that know another."`
-	Ordering    string                   `yaml:"ordering" enum:"none,key" doc:"key sends the events of one alert in order, one after the other."`
-	RateLimit   int                      `yaml:"rate_limit" min:"0" max:"100000" doc:"Requests a second; 0 for no limit."`
-	Timeout     time.Duration            `yaml:"timeout" min:"100ms" max:"5m" doc:"In place of relay.timeout."`
-	Retry       *Retry                   `yaml:"retry" doc:"In place of relay.schedule and relay.jitter."`
-	Channel     string                   `yaml:"channel" doc:"Slack channel: an id, or a name with # in quotes."`
-	BotToken    secret.Secret            `yaml:"bot_token" doc:"Slack bot token, in place of url. With it messages can be updated and threaded."`
-	RoutingKey  secret.Secret            `yaml:"routing_key" doc:"PagerDuty integration key, 32 characters."`
-	Namespace   string                   `yaml:"namespace" doc:"Last part of the names of data streams; lower case, no -. Empty for default."`
-	Setup       bool                     `yaml:"setup" doc:"Install templates, pipeline and lifecycle at first use. Otherwise run tocsin elastic setup."`
-	APIKey      secret.Secret            `yaml:"api_key" doc:"Elasticsearch API key in its encoded form."`
-	Username    string                   `yaml:"username" doc:"In place of api_key."`
-	Password    secret.Secret            `yaml:"password" doc:"Belongs to username."`
+	Name           string                   `yaml:"name" doc:"Unique; playbooks refer to it. 1 to 63 of a-z, 0-9, - and _."`
+	Kind           string                   `yaml:"kind" enum:"webhook,slack,pagerduty,elasticsearch" doc:"What stands at the far side."`
+	Description    string                   `yaml:"description" doc:"For people."`
+	Enabled        bool                     `yaml:"enabled" doc:"Send to it."`
+	URL            string                   `yaml:"url" doc:"Where to send: the receiver, Slack's incoming webhook, or the cluster."`
+	APIURL         string                   `yaml:"api_url" doc:"In place of the service's own address, such as PagerDuty's for the EU."`
+	Events         []string                 `yaml:"events" doc:"Event types, * matches anything but a dot. Empty for only what playbooks send."`
+	Filter         string                   `yaml:"filter" doc:"Expression over the event; false keeps it from being sent."`
+	Transform      string                   `yaml:"transform" doc:"Expression that gives the body in place of the event."`
+	Headers        map[string]secret.Secret `yaml:"headers" key:"header" doc:"Sent along with every request."`
+	Secret         secret.Secret            `yaml:"secret" doc:"The key of the signatures: whsec_ and 24 to 64 random bytes in base64. After a change the old one signs beside it for 24 hours."`
+	KeyPair        secret.Secret            `yaml:"key_pair" doc:"An ed25519 key pair for v1a signatures beside the others: whsk_ and its seed, 32 bytes, in base64. Receivers need only its public half, which the API shows."`
+	Signing        []Signing                `yaml:"signing" doc:"Signatures put beside the standard one, for receivers that know another."`
+	Ordering       string                   `yaml:"ordering" enum:"none,key" doc:"key sends the events of one alert in order, one after the other."`
+	RateLimit      int                      `yaml:"rate_limit" min:"0" max:"100000" doc:"Requests a second; 0 for no limit."`
+	Timeout        time.Duration            `yaml:"timeout" min:"100ms" max:"5m" doc:"In place of relay.timeout."`
+	Retry          *Retry                   `yaml:"retry" doc:"In place of relay.schedule and relay.jitter."`
+	Channel        string                   `yaml:"channel" doc:"Slack channel: an id, or a name with # in quotes."`
+	BotToken       secret.Secret            `yaml:"bot_token" doc:"Slack bot token, in place of url. With it messages can be updated and threaded."`
+	RoutingKey     secret.Secret            `yaml:"routing_key" doc:"PagerDuty integration key, 32 characters."`
+	WebhookSecrets []secret.Secret          `yaml:"webhook_secrets" doc:"The secrets of PagerDuty's webhook subscriptions, by which what is done with an incident there is seen here. Two while one is changed."`
+	Namespace      string                   `yaml:"namespace" doc:"Last part of the names of data streams; lower case, no -. Empty for default."`
+	Setup          bool                     `yaml:"setup" doc:"Install templates, pipeline and lifecycle at first use. Otherwise run tocsin elastic setup."`
+	Pipeline       bool                     `yaml:"pipeline" doc:"Let an ingest pipeline stamp event.ingested. Otherwise the hub does, by its own clock: only for clusters without ingest processors."`
+	Streams        []string                 `yaml:"streams" enum:"alerts,findings,audit" doc:"What is written: alerts is each change of an alert and how it stands now, findings is each finding as it was normalised, audit is the audit log with its hashes."`
+	Retention      *Retention               `yaml:"retention" doc:"How long Elasticsearch keeps each data stream. Without it for ever."`
+	APIKey         secret.Secret            `yaml:"api_key" doc:"Elasticsearch API key in its encoded form."`
+	Username       string                   `yaml:"username" doc:"In place of api_key."`
+	Password       secret.Secret            `yaml:"password" doc:"Belongs to username."`
+}
+
+// Retention is how long Elasticsearch keeps data streams.
+type Retention struct {
+	Alerts   time.Duration `yaml:"alerts" min:"1h" max:"36500d" doc:"Changes of alerts; 0 for ever."`
+	Findings time.Duration `yaml:"findings" min:"1h" max:"36500d" doc:"Findings; 0 for ever."`
+	Audit    time.Duration `yaml:"audit" min:"1h" max:"36500d" doc:"The copy of the audit log; 0 for ever."`
 }
 
 // Signing is a signature put beside the standard one.
@@ -70,7 +84,10 @@ type Retry struct {
 	Attempts int             `yaml:"attempts" min:"1" max:"1000" doc:"Attempts in all, the first one included."`
 }
 
-func (e *Endpoint) setDefaults() { e.Enabled, e.Ordering, e.Setup = true, "none", true }
+func (e *Endpoint) setDefaults() {
+	e.Enabled, e.Ordering, e.Setup, e.Pipeline = true, "none", true, true
+	e.Streams = []string{"alerts", "findings", "audit"}
+}
 
 // Hub gives the endpoint in the hub's terms. Id, tenant, version and times are
 // the caller's.
@@ -82,10 +99,10 @@ func (e *Endpoint) Hub() hub.Endpoint {
 		Config: given("channel", e.Channel, "api_url", e.APIURL, "namespace", e.Namespace, "username", e.Username),
 		Secrets: hub.EndpointSecrets{Tokens: given(
 			"bot_token", e.BotToken.Reveal(), "routing_key", e.RoutingKey.Reveal(),
-			"api_key", e.APIKey.Reveal(), "password", e.Password.Reveal())},
+			"api_key", e.APIKey.Reveal(), "password", e.Password.Reveal(), "webhook_secrets", revealed(e.WebhookSecrets))},
 	}
-	if e.Kind == hub.KindElastic && !e.Setup {
-		out.Config["setup"] = "false"
+	if e.Kind == hub.KindElastic {
+		e.elastic(out.Config)
 	}
 	if len(e.Headers) > 0 {
 		out.Headers = make(map[string]string, len(e.Headers))
@@ -102,6 +119,42 @@ func (e *Endpoint) Hub() hub.Endpoint {
 		}
 	}
 	return out
+}
+
+// elastic puts what only Elasticsearch takes into config, but for defaults.
+func (e *Endpoint) elastic(config map[string]string) {
+	if !e.Setup {
+		config["setup"] = "false"
+	}
+	if !e.Pipeline {
+		config["pipeline"] = "false"
+	}
+	if len(e.Streams) < 3 {
+		config["streams"] = strings.Join(e.Streams, " ")
+	}
+	if r := e.Retention; r != nil {
+		maps.Copy(config, given("retention_alerts", age(r.Alerts), "retention_findings", age(r.Findings), "retention_audit", age(r.Audit)))
+	}
+}
+
+// age writes a time as Elasticsearch reads it; "" for none.
+func age(d time.Duration) string {
+	switch {
+	case d == 0:
+		return ""
+	case d%(24*time.Hour) == 0:
+		return strconv.Itoa(int(d/(24*time.Hour))) + "d"
+	}
+	return strconv.Itoa(int(d/time.Second)) + "s"
+}
+
+// revealed gives the texts of secrets, none of which holds a space.
+func revealed(all []secret.Secret) string {
+	texts := make([]string, len(all))
+	for i, s := range all {
+		texts[i] = s.Reveal()
+	}
+	return strings.Join(texts, " ")
 }
 
 // given makes a map of name and value pairs and leaves out empty values.
