@@ -63,37 +63,3 @@ func (c *cursor) advance() {
 		c.entries, c.front = c.entries[:kept], 0
 	}
 }
-
-// A fifo is a queue of items. The zero value is ready.
-type fifo struct {
-	items []*item
-	first int
-}
-
-func (q *fifo) push(it *item) { q.items = append(q.items, it) }
-
-func (q *fifo) pop() *item {
-	if q.first == len(q.items) {
-		return nil
-	}
-	it := q.items[q.first]
-	q.items[q.first] = nil
-	if q.first++; q.first == len(q.items) {
-		q.items, q.first = q.items[:0], 0
-	} else if q.first >= 1024 && q.first > len(q.items)/2 {
-		kept := copy(q.items, q.items[q.first:])
-		clear(q.items[kept:])
-		q.items, q.first = q.items[:kept], 0
-	}
-	return it
-}
-
-// unshift puts an item before all others.
-func (q *fifo) unshift(it *item) {
-	if q.first > 0 {
-		q.first--
-		q.items[q.first] = it
-		return
-	}
-	q.items = append([]*item{it}, q.items...)
-}

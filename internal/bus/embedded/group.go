@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/bus"
 	"github.com/tocsin/tocsin/internal/store"
 )
 
@@ -74,7 +75,7 @@ type group struct {
 	mu       sync.Mutex // guards what follows, and the cursors
 	conf     Group
 	cursors  []*cursor
-	ready    fifo
+	ready    bus.FIFO[item]
 	lanes    map[string]*lane // nil with Coalesce
 	inFlight int              // handed out
 	loaded   int              // items that are not done
@@ -150,7 +151,7 @@ func (g *group) poll() (it *item, read bool) {
 	if g.inFlight >= g.conf.Window {
 		return nil, false
 	}
-	if it = g.ready.pop(); it != nil {
+	if it = g.ready.Pop(); it != nil {
 		g.inFlight++
 		g.flying.Store(int64(g.inFlight))
 		return it, false
@@ -282,7 +283,7 @@ func (g *group) admit(x *reading) {
 // it.
 func (g *group) enter(it *item) {
 	if g.conf.Coalesce {
-		g.ready.push(it)
+		g.ready.Push(it)
 		return
 	}
 	l := g.lanes[it.row.Key]
@@ -292,7 +293,7 @@ func (g *group) enter(it *item) {
 	}
 	if l.out < g.conf.KeyConcurrency {
 		l.out++
-		g.ready.push(it)
+		g.ready.Push(it)
 		return
 	}
 	if l.end == nil {
@@ -328,7 +329,7 @@ func (g *group) leave(it *item) {
 			l.end = nil
 		}
 		next.next = nil
-		g.ready.push(next)
+		g.ready.Push(next)
 		return
 	}
 	if l.out--; l.out == 0 {
@@ -349,7 +350,7 @@ func (g *group) land() {
 // again makes an item ready that was landed, before all others.
 func (g *group) again(it *item) {
 	g.mu.Lock()
-	g.ready.unshift(it)
+	g.ready.Unshift(it)
 	g.mu.Unlock()
 	g.signal()
 }

@@ -2,10 +2,8 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/store"
 )
 
@@ -95,17 +93,4 @@ func (b *Bus) stored(rows []store.ConsumerRow) {
 			}
 		}
 	}
-}
-
-// backoff is the pause before delivery attempt+1 of a message.
-func (b *Bus) backoff(attempt int, err error) time.Duration {
-	d := b.opts.BackoffMax
-	if attempt < 32 {
-		d = min(d, b.opts.BackoffMin<<(attempt-1))
-	}
-	var e *hub.Error
-	if errors.As(err, &e) {
-		d = max(d, min(e.RetryAfter, b.opts.BackoffMax))
-	}
-	return d
 }

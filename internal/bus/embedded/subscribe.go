@@ -223,13 +223,13 @@ func (s *subscription) pump() {
 func (s *subscription) await(d *delivery) {
 	select {
 	case <-d.msg.Acked():
-		d.end()
+		d.End()
 		s.group.finish(d.item)
 	case <-d.msg.Nacked():
-		d.end()
-		s.refused(d.item, d.failure())
+		d.End()
+		s.refused(d.item, d.Failure())
 	case <-s.abort:
-		d.end()
+		d.End()
 		s.group.land()
 		s.group.again(d.item)
 	}
@@ -252,6 +252,6 @@ func (s *subscription) refused(it *item, err error) {
 	}
 	g.redelivered.Add(1)
 	g.land()
-	pause(g.bus.backoff(it.attempts, err), s.stop)
+	pause(bus.Backoff(it.attempts, err, g.bus.opts.BackoffMin, g.bus.opts.BackoffMax), s.stop)
 	g.again(it)
 }

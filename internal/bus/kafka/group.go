@@ -176,7 +176,7 @@ func (g *group) ground(p *part) {
 // again makes an item ready that was landed, before all others.
 func (g *group) again(it *item) {
 	g.mu.Lock()
-	it.part.ready.unshift(it)
+	it.part.ready.Unshift(it)
 	g.mu.Unlock()
 	wake(g.wakes)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/tocsin/tocsin/internal/bus"
 )
 
 // Bounds of what is read of a partition and not done.
@@ -57,7 +59,7 @@ type part struct {
 	base    int         // sequence number of entries[0]
 	front   int         // index of the first entry that is not done
 
-	ready    fifo
+	ready    bus.FIFO[item]
 	lanes    map[string]*lane // nil with Coalesce
 	inFlight int              // handed out
 	loaded   int              // items that are not done
@@ -105,7 +107,7 @@ func (p *part) admit(recs []*record, next int64) {
 // it.
 func (p *part) enter(it *item) {
 	if p.lanes == nil {
-		p.ready.push(it)
+		p.ready.Push(it)
 		return
 	}
 	l := p.lanes[it.rec.key]
@@ -115,7 +117,7 @@ func (p *part) enter(it *item) {
 	}
 	if l.out < p.group.conf.KeyConcurrency {
 		l.out++
-		p.ready.push(it)
+		p.ready.Push(it)
 		return
 	}
 	if l.end == nil {
@@ -137,7 +139,7 @@ func (p *part) leave(it *item) {
 			l.end = nil
 		}
 		next.next = nil
-		p.ready.push(next)
+		p.ready.Push(next)
 		return
 	}
 	if l.out--; l.out == 0 {
@@ -186,7 +188,7 @@ func (p *part) pop() *item {
 	if p.left || p.inFlight >= p.group.conf.Window {
 		return nil
 	}
-	it := p.ready.pop()
+	it := p.ready.Pop()
 	if it != nil {
 		p.inFlight++
 	}
@@ -200,40 +202,6 @@ func (p *part) lag() int64 {
 		return 0
 	}
 	return max(0, head-done)
-}
-
-// A fifo is a queue of items. The zero value is ready.
-type fifo struct {
-	items []*item
-	first int
-}
-
-func (q *fifo) push(it *item) { q.items = append(q.items, it) }
-
-func (q *fifo) pop() *item {
-	if q.first == len(q.items) {
-		return nil
-	}
-	it := q.items[q.first]
-	q.items[q.first] = nil
-	if q.first++; q.first == len(q.items) {
-		q.items, q.first = q.items[:0], 0
-	} else if q.first >= 1024 && q.first > len(q.items)/2 {
-		kept := copy(q.items, q.items[q.first:])
-		clear(q.items[kept:])
-		q.items, q.first = q.items[:kept], 0
-	}
-	return it
-}
-
-// unshift puts an item before all others.
-func (q *fifo) unshift(it *item) {
-	if q.first > 0 {
-		q.first--
-		q.items[q.first] = it
-		return
-	}
-	q.items = append([]*item{it}, q.items...)
 }
 
 // wake tells whoever waits for c, without waiting.

@@ -152,16 +152,16 @@ func (s *subscription) pump() {
 func (s *subscription) await(d *delivery) {
 	select {
 	case <-d.msg.Acked():
-		d.end()
+		d.End()
 		s.group.finish(d.item)
 	case <-d.msg.Nacked():
-		d.end()
-		s.refused(d.item, d.failure())
+		d.End()
+		s.refused(d.item, d.Failure())
 	case <-d.item.part.gone:
-		d.end()
+		d.End()
 		s.group.land(d.item)
 	case <-s.abort:
-		d.end()
+		d.End()
 		s.group.land(d.item)
 		s.group.again(d.item)
 	}
@@ -184,7 +184,7 @@ func (s *subscription) refused(it *item, err error) {
 	}
 	g.redelivered.Add(1)
 	g.land(it)
-	t := time.NewTimer(g.bus.backoff(it.attempts, err))
+	t := time.NewTimer(bus.Backoff(it.attempts, err, g.bus.opts.BackoffMin, g.bus.opts.BackoffMax))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -193,17 +193,4 @@ func (s *subscription) refused(it *item, err error) {
 		return
 	}
 	g.again(it)
-}
-
-// backoff is the pause before delivery attempt+1 of a message.
-func (b *Bus) backoff(attempt int, err error) time.Duration {
-	d := b.opts.BackoffMax
-	if attempt < 32 {
-		d = min(d, b.opts.BackoffMin<<(attempt-1))
-	}
-	var e *hub.Error
-	if errors.As(err, &e) {
-		d = max(d, min(e.RetryAfter, b.opts.BackoffMax))
-	}
-	return d
 }
