@@ -39,11 +39,15 @@ func newJumper(t *testing.T, h *rig.Hub) *jumper {
 	if _, err := memory.ReadAt(was[:], pointer); err != nil {
 		t.Fatal(err)
 	}
-	text := jumping(little.LittleEndian.Uint64(was[:]), code)
+	kernel := little.LittleEndian.Uint64(was[:])
+	text := jumping(kernel, code)
 	if len(text) > room {
 		t.Fatalf("there is room for %d bytes of instructions, not %d", room, len(text))
 	}
 	j := &jumper{memory: memory, jump: code + int64(len(text)) - 8}
+	if kernel == uint64(code) {
+		return j // another jumper was here
+	}
 	j.write(t, code, text)
 	j.write(t, pointer, little.LittleEndian.AppendUint64(nil, uint64(code)))
 	return j
