@@ -216,6 +216,15 @@ type Attempt struct {
 	// Control is what the far side asked for besides: disable or abort-message.
 	Control string `json:"control,omitempty"`
 	Verdict string `json:"verdict"` // succeeded, retry, dead, held …
+	// Reference is what the far side calls what it made of the delivery, such as a
+	// message's channel and time stamp.
+	Reference string `json:"reference,omitempty"`
+	// Gathered is how many deliveries went in one request, if several did, and With
+	// the one of them whose attempt holds what was sent and answered.
+	Gathered int        `json:"gathered,omitempty"`
+	With     DeliveryID `json:"with,omitempty"`
+	// Posted is stored in the transaction that stores the attempt, apart from it.
+	Posted []Posting `json:"-"`
 }
 
 // What a far side may ask for in its answer.

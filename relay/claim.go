@@ -68,6 +68,7 @@ func (c *claim) useRooms() {
 // took sorts what was claimed into its lanes.
 func (r *run) took(c claim, now time.Time) {
 	r.claiming = false
+	r.lanes.complete(&c)
 	for i := range c.jobs {
 		t := &task{Job: c.jobs[i], claimed: c.number, until: c.leased(&c.jobs[i], r.o.Lease).Add(-leaseMargin)}
 		if o, over := r.admit(t, now); over {
@@ -77,6 +78,8 @@ func (r *run) took(c claim, now time.Time) {
 		}
 	}
 	switch {
+	case r.lanes.unfinished(&c):
+		r.more = true
 	case c.err != nil:
 		r.o.Log.Error("claim deliveries", slog.Any("error", c.err))
 		r.due = earlier(r.due, now.Add(afterFailure))

@@ -19,6 +19,10 @@ type task struct {
 	class   class // of its lane when it was sent
 	late    bool  // it is not its first try, or it was held or asked for again
 	inOrder bool  // no other like it of its lane is sent beside it
+	// with are the others of its send, which it stands for in all that concerns
+	// slots.
+	with []*task
+	pool *pool // of its lane when it was sent
 }
 
 // A lane is what the worker knows of one endpoint.
@@ -47,6 +51,14 @@ type lane struct {
 	// paused is until when the far side asked to be left alone (Retry-After): it
 	// means the endpoint, not the one delivery that was told.
 	paused time.Time
+
+	endpoint *hub.Endpoint // that gather is of
+	gather   Gathering
+	pool     *pool // nil: its deliveries do not go together
+	// whole says that what waits is all that is due: the last claim left room.
+	whole bool
+	since time.Time // when the first of what waits came, while more may come
+	limit int       // of one send, because a larger one was refused; 0 for none
 }
 
 func (l *lane) shaky() bool { return l.failures > 0 && !l.proven }
@@ -59,11 +71,14 @@ const (
 	tardy                // it does, but takes its time
 	untried              // it has not been sent anything yet
 	shaky                // it failed the last times
+	pooled               // it is one of a pool, which has one send at a time
 	classes
 )
 
 func (l *lane) class() class {
 	switch {
+	case l.pool != nil:
+		return pooled
 	case l.proven && l.sluggish:
 		return tardy
 	case l.proven:
@@ -137,5 +152,5 @@ const forgetAfter = time.Hour
 
 // idle reports whether there is nothing to remember of a lane.
 func (l *lane) idle(now time.Time) bool {
-	return l.waiting()+l.sending == 0 && !now.Before(l.paused) && now.Sub(l.used) > forgetAfter
+	return l.waiting()+l.sending == 0 && !now.Before(l.alone()) && now.Sub(l.used) > forgetAfter
 }

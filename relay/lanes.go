@@ -53,10 +53,16 @@ type lanes struct {
 	sure    []*task      // being sent to proven endpoints, oldest first; those done are dropped later
 	doubt   []*task      // the same for the others
 	spilled []*task      // to be given back
+
+	gather func(*hub.Endpoint) Gathering // how deliveries to an endpoint go together
+	pools  map[string]*pool
 }
 
 func newLanes(slots, window int, now func() time.Time) *lanes {
-	return &lanes{slots: slots, window: window, now: now, byID: map[hub.EndpointID]*lane{}}
+	return &lanes{
+		slots: slots, window: window, now: now, byID: map[hub.EndpointID]*lane{}, pools: map[string]*pool{},
+		gather: func(*hub.Endpoint) Gathering { return Gathering{} },
+	}
 }
 
 func (s *lanes) of(e *hub.Endpoint) *lane {
@@ -66,12 +72,13 @@ func (s *lanes) of(e *hub.Endpoint) *lane {
 		s.byID[e.ID] = l
 	}
 	l.rate = e.RateLimit
+	s.follow(l, e)
 	return l
 }
 
 // room is how many more deliveries of a lane may be claimed.
 func (s *lanes) room(l *lane) int {
-	if s.now().Before(l.paused) {
+	if s.now().Before(l.alone()) || l.pool != nil && l.pool.busy {
 		return 0
 	}
 	room := max(s.most(l)-l.waiting()-l.sending, 0)
@@ -83,7 +90,7 @@ func (s *lanes) room(l *lane) int {
 // at once, however many they are, may not take the room of those that do, nor
 // what failed that of what is new.
 func (s *lanes) classRoom(c class) int {
-	parts := [classes]int{proven: 1, tardy: 4, untried: 8, shaky: 8}
+	parts := [classes]int{proven: 1, tardy: 4, untried: 8, shaky: 8, pooled: 2}
 	return max(s.window/parts[c]-s.load[c], 0)
 }
 
@@ -119,6 +126,12 @@ func (s *lanes) reopened(rooms map[hub.EndpointID]int) bool {
 // most is how many deliveries of a lane may be claimed at a time.
 func (s *lanes) most(l *lane) int {
 	most := s.window / 2
+	if l.pool != nil {
+		if l.gather.Most > 0 {
+			most = min(most, l.gather.Most)
+		}
+		return max(most, 1)
+	}
 	if l.rate > 0 {
 		most = min(l.rate/rateAhead, s.window/8)
 	}
@@ -168,11 +181,11 @@ func (s *lanes) rooms(now time.Time) (rooms map[hub.EndpointID]int, resume time.
 	rooms = make(map[hub.EndpointID]int, len(s.byID)+1)
 	for id, l := range s.byID {
 		if l.idle(now) {
-			delete(s.byID, id)
+			s.forget(l)
 			continue
 		}
-		if rooms[id] = s.room(l); now.Before(l.paused) {
-			resume = earlier(resume, l.paused)
+		if rooms[id] = s.room(l); now.Before(l.alone()) {
+			resume = earlier(resume, l.alone())
 		}
 	}
 	rooms[unknown] = s.classRoom(untried)
@@ -225,10 +238,14 @@ func (s *lanes) allows(l *lane, now time.Time) (ok bool, at time.Time) {
 	if !l.proven {
 		share = 1
 	}
-	if l.sending >= share || !s.admits(l) || l.head() == nil {
+	if l.sending >= share || !s.admits(l) || l.head() == nil || l.pool != nil && l.pool.busy {
 		return false, at
 	}
-	if wait := later(l.free, l.paused); now.Before(wait) {
+	wait := later(l.free, l.alone())
+	if l.pool != nil {
+		wait = later(wait, s.gathered(l))
+	}
+	if now.Before(wait) {
 		return false, wait
 	}
 	return true, at
@@ -242,7 +259,7 @@ func (s *lanes) admits(l *lane) bool {
 	outside := s.slots * slowShare
 	under := func(c class) int { return s.in[c] + s.out[c] }
 	switch {
-	case s.slow+s.busy >= s.slots+outside, l.slow > 0 && s.slow >= s.slots, l.class() == tardy && s.slow >= outside:
+	case s.slow+s.busy >= s.slots+outside, l.slow > 0 && s.slow >= s.slots, (l.class() == tardy || l.class() == pooled) && s.slow >= outside:
 		return false
 	case l.class() == shaky:
 		return s.in[shaky] < max(s.slots/4, 1) && under(shaky) < max(outside/2, 1)
@@ -262,6 +279,9 @@ func later(a, b time.Time) time.Time {
 // take starts the first task of the lane at turn.
 func (s *lanes) take(l *lane, now time.Time) *task {
 	t := l.pop()
+	if l.pool != nil {
+		s.join(l, t)
+	}
 	if l.waiting() == 0 {
 		s.leave(l, s.turn)
 	} else {
@@ -338,7 +358,10 @@ func (s *lanes) finish(t *task, a answer, now time.Time) (again bool) {
 		l.ordered--
 	}
 	l.sending--
-	s.claimed--
+	s.claimed -= 1 + len(t.with)
+	if t.pool != nil {
+		t.pool.end(l, t, now)
+	}
 	switch a {
 	case answered:
 		l.failures, l.proven, l.sluggish = 0, true, t.slow || l.slow > 0
@@ -363,7 +386,7 @@ func (s *lanes) clear(id hub.EndpointID) (all []*task) {
 			continue
 		}
 		all = append(append(all, l.late...), l.fresh...)
-		l.fresh, l.late, l.inRing = nil, nil, false
+		l.fresh, l.late, l.inRing, l.since = nil, nil, false, time.Time{}
 		s.count(l)
 	}
 	clear(s.ring[len(ring):])

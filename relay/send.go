@@ -52,36 +52,57 @@ func guarded(ctx context.Context, t *task) (a hub.Attempt, err error) {
 			err = hub.Wrap(hub.Internal, fmt.Errorf("panic: %v", p), "the hub failed while it was sending; this is a fault in Tocsin")
 		}
 	}()
-	return t.target.Send(ctx, t.Endpoint, &t.Delivery)
+	if len(t.with) == 0 {
+		return t.target.Send(ctx, t.Endpoint, &t.Delivery)
+	}
+	all := []*hub.Delivery{&t.Delivery}
+	for _, other := range t.with {
+		all = append(all, &other.Delivery)
+	}
+	return t.target.(Gatherer).SendAll(ctx, t.Endpoint, all)
 }
 
 // sent concludes a send.
 func (r *run) sent(res result, now time.Time) {
 	t := res.task
-	r.metrics.inFlight.Dec()
+	r.metrics.inFlight.Sub(float64(1 + len(t.with)))
 	switch {
+	case len(t.with) > 0 && !res.late && !res.cut && splits(res.err):
+		r.split(t, now)
+		return
 	case res.late:
 		// Somebody else may have it by now; if nobody has, the queue gives it
 		// again after the lease.
 		r.after(t, other, now)
 	case res.cut:
-		r.outcomes = append(r.outcomes, release(&t.Job, now))
+		for _, one := range t.all() {
+			r.outcomes = append(r.outcomes, release(&one.Job, now))
+		}
 		r.after(t, other, now)
 	default:
 		r.conclude(res, now)
 	}
-	t.Job = Job{} // the body is not needed any more, though lanes may hold t a while
+	t.Job, t.with = Job{}, nil // the bodies are not needed any more, though lanes may hold t a while
 }
 
 func (r *run) conclude(res result, now time.Time) {
 	t := res.task
-	o := r.judge.conclude(&t.Job, res.attempt, res.err, hub.Truncate(now))
+	judge := r.judge
+	if len(t.with) > 0 { // they come back together
+		random := r.o.Random()
+		judge.random = func() float64 { return random }
+	}
+	o := judge.conclude(&t.Job, res.attempt, res.err, hub.Truncate(now))
 	o.Delivery.Body = nil // it does not change
 	a := answerOf(&o, res.err)
 	r.breaker(t, &o, a, res.err, now)
 	r.outcomes = append(r.outcomes, o)
 	r.metrics.attempted(&o, now)
 	r.logEnd(&o, res.err)
+	r.concludeOthers(t, &judge, &o, res, now)
+	if l := r.lanes.byID[t.Endpoint.ID]; l.limit > 0 && res.err == nil {
+		r.lanes.widen(l)
+	}
 	if o.Disable != "" {
 		r.shut(t.Endpoint, now)
 	}
@@ -118,21 +139,27 @@ func askedFor(err error) time.Duration {
 	return min(e.RetryAfter, MaxRetryAfter)
 }
 
-// putOff leaves an endpoint alone until a time, and gives back what is claimed
-// for it, to fall due then.
+// putOff leaves an endpoint alone until a time, with all of its pool, and gives
+// back what is claimed for it, to fall due then.
 func (r *run) putOff(e *hub.Endpoint, until, now time.Time) {
 	l := r.lanes.of(e)
 	l.paused = later(l.paused, until)
 	r.due = earlier(r.due, l.paused)
-	for _, t := range r.lanes.clear(e.ID) {
-		r.settle(release(&t.Job, l.paused), now)
+	for _, id := range r.lanes.pause(l, until) {
+		for _, t := range r.lanes.clear(id) {
+			r.settle(release(&t.Job, l.paused), now)
+		}
 	}
 }
 
 // after frees what the send had, and claims for its endpoint if that was full.
 func (r *run) after(t *task, a answer, now time.Time) {
+	l := r.lanes.byID[t.Endpoint.ID]
 	if r.lanes.finish(t, a, now) {
 		r.more = true
+	}
+	if l.pool != nil { // others of it may have waited for this
+		r.due = earlier(r.due, later(now, l.alone()))
 	}
 }
 

@@ -97,6 +97,7 @@ func (w *Worker) Run(ctx context.Context) {
 		work: make(chan *task, w.o.Slots*(1+slowShare)), results: make(chan result, w.o.Slots),
 		claims: make(chan claim, 1), records: make(chan recorded, maxRecords), more: true,
 	}
+	r.lanes.gather = func(e *hub.Endpoint) Gathering { return GatheringOf(w.o.Targets[e.Kind], e) }
 	r.timer = time.NewTimer(0)
 	defer r.timer.Stop()
 	sending, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -203,7 +204,7 @@ func (r *run) dispatch(now time.Time) time.Time {
 		if t == nil {
 			return at
 		}
-		r.metrics.inFlight.Inc()
+		r.metrics.inFlight.Add(float64(1 + len(t.with)))
 		r.work <- t
 	}
 	return time.Time{}

@@ -241,6 +241,7 @@ func (a *App) openRelay(ctx context.Context) error {
 		Queue: a.queue, Targets: a.targets, Slots: a.cfg.Relay.Workers, Timeout: a.cfg.Relay.Timeout, Schedule: schedule,
 		Jitter: &a.cfg.Relay.Jitter, Breaker: breakerRule(&a.cfg.Relay), Lease: deliveryLease, Now: a.st.Now, Log: a.log, Registry: a.reg,
 	})
+	a.queue.gather = func(e *hub.Endpoint) relay.Gathering { return relay.GatheringOf(a.targets[e.Kind], e) }
 	return a.queue.takeOver(ctx, a.cluster.alone())
 }
 

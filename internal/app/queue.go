@@ -43,6 +43,8 @@ type queue struct {
 	announce func(tx *store.Tx, t hub.TenantID, typ hub.EventType, subject string, data hub.EventData) error
 	// poke tells the steward that there is something to hold, release or probe.
 	poke func()
+	// gather says how deliveries to an endpoint go together.
+	gather func(e *hub.Endpoint) relay.Gathering
 	// told is when an endpoint's dead deliveries were last told of. It belongs to the
 	// store's writer.
 	told map[hub.EndpointID]time.Time
@@ -59,13 +61,15 @@ var _ relay.Queue = (*queue)(nil)
 func newQueue(st *store.Store, rules *ruler, owner string, lease time.Duration, log *slog.Logger) *queue {
 	return &queue{
 		st: st, rules: rules, log: log, owner: owner, lease: lease, woken: make(chan struct{}, 1), stored: true, poke: func() {},
-		fresh: inboxes{byID: map[hub.EndpointID]*inbox{}}, told: map[hub.EndpointID]time.Time{},
+		gather: func(*hub.Endpoint) relay.Gathering { return relay.Gathering{} },
+		fresh:  inboxes{byID: map[hub.EndpointID]*inbox{}}, told: map[hub.EndpointID]time.Time{},
 	}
 }
 
 // Admit says how a new delivery is stored; see pipelines.Relay. What keeps an
 // order goes through the store, which knows what is before it.
 func (q *queue) Admit(e *hub.Endpoint, d *hub.Delivery, n int, now time.Time) bool {
+	g := q.gather(e)
 	switch {
 	case q.rules.holds(e):
 		d.State, d.DueAt = hub.DeliveryHeld, time.Time{}
@@ -73,8 +77,11 @@ func (q *queue) Admit(e *hub.Endpoint, d *hub.Delivery, n int, now time.Time) bo
 	case d.Key != "":
 		d.State, d.DueAt = hub.DeliveryPending, now
 		return false
-	case e.Ordering == "key":
-		d.State, d.DueAt, d.Key = hub.DeliveryPending, now, d.Subject
+	case e.Ordering == "key" || g.InOrder:
+		d.State, d.DueAt, d.Key = hub.DeliveryPending, g.Due(now), d.Subject
+		return false
+	case g != relay.Gathering{}: // it stays in the store until others have come
+		d.State, d.DueAt = hub.DeliveryPending, g.Due(now)
 		return false
 	case !q.hasRoom(e.ID, n):
 		d.State, d.DueAt = hub.DeliveryPending, now
