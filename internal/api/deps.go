@@ -29,6 +29,7 @@ type Deps struct {
 	Connectors Connectors
 	Inventory  Inventory
 	Health     Health
+	PagerDuty  PagerDuty // nil: its webhooks are not taken
 
 	// Vendor answers requests at the paths that senders of other products know,
 	// such as Splunk's /services/collector, in the words of that product. An

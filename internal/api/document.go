@@ -121,6 +121,7 @@ func (s *Server) documentPlainRoutes() {
 		doc.AddOperation(r.operation())
 	}
 	s.documentVendorRoutes()
+	s.documentPagerDuty()
 	s.documentOtherTypes()
 }
 

@@ -230,7 +230,7 @@ func (a *App) openRelay(ctx context.Context) error {
 	a.targets = map[string]relay.Target{
 		hub.KindWebhook:   webhook.New(webhook.Options{Client: a.client, Transform: newTransformer().body, Now: a.st.Now}),
 		hub.KindSlack:     slack.New(slack.Options{Client: a.client, Link: link}),
-		hub.KindPagerDuty: pagerduty.New(pagerduty.Options{Client: a.client, Link: link}),
+		hub.KindPagerDuty: pagerduty.New(pagerduty.Options{Client: a.client, Link: link, KeyAt: a.pagerDuty().keyAt}),
 		hub.KindConnector: actor{a.fleet},
 	}
 	schedule := make([]hub.Duration, len(a.cfg.Relay.Schedule))
@@ -243,6 +243,10 @@ func (a *App) openRelay(ctx context.Context) error {
 	})
 	a.queue.gather = func(e *hub.Endpoint) relay.Gathering { return relay.GatheringOf(a.targets[e.Kind], e) }
 	return a.queue.takeOver(ctx, a.cluster.alone())
+}
+
+func (a *App) pagerDuty() *pagerDuty {
+	return &pagerDuty{st: a.st, rules: a.rules, pipeline: a.pipeline, log: a.log}
 }
 
 // breakerRule is the configured rule by which an endpoint fails.
@@ -268,6 +272,7 @@ func (a *App) openAPI(context.Context) error {
 		Access: a.keys, Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
 		Deliveries: &deliveries{st: a.st, rules: a.rules, wake: a.queue.Stored},
 		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return readCheckpoints(a.cfg.CheckpointFile()) }},
+		PagerDuty:  a.pagerDuty(),
 		Inventory:  newInventory(a.st, a.reg), Connectors: a.sources, Vendor: a.sources.vendor, Health: h, Version: a.opts.Version, PublicURL: a.cfg.Server.BaseURL(), BodyLimit: int64(a.cfg.Server.BodyLimit),
 		ReadTimeout: a.cfg.Server.ReadTimeout, IdleTimeout: a.cfg.Server.IdleTimeout, NoMetrics: !a.cfg.Server.Metrics,
 		Plan: string(a.cfg.Limits.Plan), IngestPlan: string(a.cfg.Limits.IngestPlan), Gatherer: a.reg, Registry: a.reg, Log: a.log,

@@ -143,7 +143,7 @@ func payloadOf(ev *hub.Event, p *params) *pagerduty.V2Payload {
 		ofAlert(out, a)
 	}
 	for _, own := range []string{p.Message, p.Summary} {
-		if own != "" {
+		if strings.TrimSpace(own) != "" { // a blank one would be refused
 			out.Summary = own
 		}
 	}
@@ -159,10 +159,10 @@ func payloadOf(ev *hub.Event, p *params) *pagerduty.V2Payload {
 }
 
 func ofAlert(out *pagerduty.V2Payload, a *hub.Alert) {
-	if out.Summary = a.Title; out.Summary == "" {
+	if out.Summary = a.Title; strings.TrimSpace(a.Title) == "" {
 		out.Summary = a.Type + " on " + a.AssetID
 	}
-	if a.AssetID != "" {
+	if strings.TrimSpace(a.AssetID) != "" {
 		out.Source = a.AssetID
 	}
 	out.Severity, out.Class, out.Group = severity(a.Severity), a.Type, a.Account()

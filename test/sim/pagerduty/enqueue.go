@@ -7,7 +7,9 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -41,7 +43,10 @@ type Payload struct {
 // maxEvent is the documented 512 KB.
 const maxEvent = 512 << 10
 
-var known = []string{"routing_key", "event_action", "dedup_key", "payload", "client", "client_url", "images", "links"}
+var (
+	known        = []string{"routing_key", "event_action", "dedup_key", "payload", "client", "client_url", "images", "links"}
+	knownPayload = []string{"summary", "source", "severity", "timestamp", "component", "group", "class", "custom_details"}
+)
 
 func (s *Sim) enqueue(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxEvent+1))
@@ -82,14 +87,35 @@ func parse(r *http.Request, body []byte) (Event, []string) {
 	if json.Unmarshal(body, &members) != nil || json.Unmarshal(body, &e) != nil || !utf8.Valid(body) {
 		return e, []string{"JSON is malformed"}
 	}
-	faults := e.faults()
-	for name := range members {
-		if !slices.Contains(known, name) {
-			faults = append(faults, fmt.Sprintf("'%s' is not a field", name))
+	faults := append(e.faults(), strangers("", members, known)...)
+	var payload map[string]json.RawMessage
+	if raw := members["payload"]; raw != nil && json.Unmarshal(raw, &payload) == nil {
+		faults = append(faults, strangers("payload.", payload, knownPayload)...)
+		if d := payload["custom_details"]; d != nil && d[0] != '{' {
+			faults = append(faults, "'payload.custom_details' must be an object")
 		}
 	}
 	slices.Sort(faults)
 	return e, faults
+}
+
+// strangers names the members that are not documented.
+func strangers[V any](path string, members map[string]V, known []string) (faults []string) {
+	for name := range members {
+		if !slices.Contains(known, name) {
+			faults = append(faults, fmt.Sprintf("'%s%s' is not a field", path, name))
+		}
+	}
+	return faults
+}
+
+// routingForm is that of integration keys.
+var routingForm = regexp.MustCompile(`^[A-Za-z0-9]{32}$`)
+
+// optionalText reports whether a member is a text or not there.
+func optionalText(v any) bool {
+	_, text := v.(string)
+	return text || v == nil
 }
 
 func (e Event) faults() []string {
@@ -99,7 +125,7 @@ func (e Event) faults() []string {
 			faults = append(faults, fmt.Sprintf(format, args...))
 		}
 	}
-	want(len(e.RoutingKey) == 32, "'routing_key' must have 32 characters, has %d", len(e.RoutingKey))
+	want(routingForm.MatchString(e.RoutingKey), "'routing_key' must be 32 letters and digits, has %d characters", len(e.RoutingKey))
 	want(slices.Contains([]string{"trigger", "acknowledge", "resolve"}, e.EventAction),
 		"'event_action' must be trigger, acknowledge or resolve, is %q", e.EventAction)
 	want(utf8.RuneCountInString(e.DedupKey) <= 255, "'dedup_key' is longer than 255 characters")
@@ -109,9 +135,14 @@ func (e Event) faults() []string {
 	}
 	for i, l := range e.Links {
 		want(web(l["href"], "https", "http"), "'links[%d].href' is no web address", i)
+		want(optionalText(l["text"]), "'links[%d].text' must be text", i)
+		faults = append(faults, strangers(fmt.Sprintf("links[%d].", i), l, []string{"href", "text"})...)
 	}
 	for i, image := range e.Images {
 		want(web(image["src"], "https"), "'images[%d].src' must be an https address", i)
+		want(image["href"] == nil || web(image["href"], "https", "http"), "'images[%d].href' is no web address", i)
+		want(optionalText(image["alt"]), "'images[%d].alt' must be text", i)
+		faults = append(faults, strangers(fmt.Sprintf("images[%d].", i), image, []string{"src", "href", "alt"})...)
 	}
 	want(e.ClientURL == "" || web(e.ClientURL, "https", "http"), "'client_url' is no web address")
 	return faults
@@ -122,13 +153,16 @@ func (p *Payload) faults(want func(bool, string, ...any)) {
 		want(false, "'payload' is missing or blank")
 		return
 	}
-	want(p.Summary != "", "'payload.summary' is missing or blank")
+	want(strings.TrimSpace(p.Summary) != "", "'payload.summary' is missing or blank")
 	want(utf8.RuneCountInString(p.Summary) <= 1024, "'payload.summary' is longer than 1024 characters")
-	want(p.Source != "", "'payload.source' is missing or blank")
+	want(strings.TrimSpace(p.Source) != "", "'payload.source' is missing or blank")
 	want(slices.Contains([]string{"critical", "error", "warning", "info"}, p.Severity),
 		"'payload.severity' must be critical, error, warning or info, is %q", p.Severity)
 	if p.Timestamp != "" {
 		_, err := time.Parse(time.RFC3339, p.Timestamp)
+		if err != nil {
+			_, err = time.Parse("2006-01-02T15:04:05.999-0700", p.Timestamp)
+		}
 		want(err == nil, "'payload.timestamp' is no ISO 8601 time")
 	}
 }

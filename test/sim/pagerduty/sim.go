@@ -1,9 +1,10 @@
 // Package pagerduty simulates what the hub uses of PagerDuty: the Events API v2
 // at /v2/enqueue, and its v3 webhooks.
 //
-// It enforces the documented fields and sizes (routing_key 32 characters,
+// It enforces the documented fields and sizes (routing_key 32 letters and digits,
 // dedup_key 255, summary 1,024, severity critical, error, warning or info,
-// 512 KB an event) with 400 and the list of errors, and 120 events a minute for
+// 512 KB of bytes an event, links and images by their members, no others) with
+// 400 and the list of errors, and 120 events a minute for
 // a routing key, in a sliding minute, with 429; such an event is not taken.
 // Events with the same dedup_key and routing_key belong to one incident: a
 // trigger opens it or is added to it, after a resolve a trigger opens a new
@@ -18,9 +19,9 @@
 //	GET  /_sim/incidents     incidents by routing key and dedup key, newest last
 //	GET  /_sim/dropped       acknowledges and resolves that met nothing open
 //	PUT  /_sim/limits        {"per_minute": 120, "retry_after": false}
-//	POST /_sim/fire          {"dedup_key", "event", "url", "secret", "user"}
+//	POST /_sim/fire          {"dedup_key", "event", "url", "secret", "user", …}, see [Hook]
 //	     changes the incident as a person would and posts the signed v3 webhook;
-//	     event is incident.acknowledged, .unacknowledged, .resolved or .reopened
+//	     event is incident.acknowledged, .unacknowledged, .resolved, .reopened and so on
 package pagerduty
 
 import (

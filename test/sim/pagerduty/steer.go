@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tocsin/tocsin/test/sim/unkind"
@@ -39,14 +41,23 @@ func (s *Sim) steer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// A Hook is what a person did to an incident, and who is to be told.
+// A Hook is what was done to an incident, and who is to be told.
 type Hook struct {
-	DedupKey string `json:"dedup_key"`
-	Event    string `json:"event"`  // such as incident.acknowledged
-	URL      string `json:"url"`    // the subscriber
-	Secret   string `json:"secret"` // the subscription's
-	User     string `json:"user"`
-	ID       string `json:"id"` // of the webhook; made if empty, given to repeat one
+	DedupKey string   `json:"dedup_key"`
+	Event    string   `json:"event"`  // such as incident.acknowledged
+	URL      string   `json:"url"`    // the subscriber
+	Secret   string   `json:"secret"` // the subscription's
+	Others   []string `json:"others"` // further secrets, while it is changed; they sign first
+	User     string   `json:"user"`
+	// Agent is who did it: user, or integration for an event of the Events API, or
+	// service for PagerDuty by itself. Default user.
+	Agent string `json:"agent"`
+	ID    string `json:"id"` // of the event; made if empty, given to repeat one
+	// NoKey leaves incident_key out, as for incidents that were not made of an event.
+	NoKey     bool     `json:"no_key"`
+	Note      string   `json:"note"` // of incident.annotated and incident.status_update_published
+	Assignees []string `json:"assignees"`
+	Priority  string   `json:"priority"`
 }
 
 func (s *Sim) steerFire(w http.ResponseWriter, r *http.Request) {
@@ -62,9 +73,12 @@ func (s *Sim) steerFire(w http.ResponseWriter, r *http.Request) {
 	unkind.Answer(w, 200, map[string]int{"status": status})
 }
 
+// statusAfter is the incident's status after an event; "" leaves it.
 var statusAfter = map[string]string{
-	"incident.acknowledged": "acknowledged", "incident.unacknowledged": "triggered",
-	"incident.resolved": "resolved", "incident.reopened": "triggered",
+	"incident.triggered": "", "incident.acknowledged": "acknowledged", "incident.unacknowledged": "triggered",
+	"incident.resolved": "resolved", "incident.reopened": "triggered", "incident.reassigned": "", "incident.escalated": "",
+	"incident.delegated": "", "incident.priority_updated": "", "incident.annotated": "", "incident.status_update_published": "",
+	"incident.responder.added": "",
 }
 
 // Fire changes the newest incident of the key as h says, and posts the signed
@@ -82,7 +96,7 @@ func (s *Sim) Fire(ctx context.Context, client *http.Client, h Hook) (status int
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Webhook-Id", id)
-	req.Header.Set("X-PagerDuty-Signature", Sign(h.Secret, body))
+	req.Header.Set("X-PagerDuty-Signature", signatures(append(slices.Clone(h.Others), h.Secret), body))
 	res, err := client.Do(req)
 	if err != nil {
 		return 0, err
@@ -97,6 +111,15 @@ func Sign(secret string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
 	return "v1=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// signatures gives the signatures of several secrets as PagerDuty sends them.
+func signatures(secrets []string, body []byte) string {
+	all := make([]string, len(secrets))
+	for i, secret := range secrets {
+		all[i] = Sign(secret, body)
+	}
+	return strings.Join(all, ",")
 }
 
 func (s *Sim) hook(h Hook) (body []byte, id string, err error) {
@@ -115,24 +138,71 @@ func (s *Sim) hook(h Hook) (body []byte, id string, err error) {
 	if inc == nil {
 		return nil, "", fmt.Errorf("no incident has the key %q", h.DedupKey)
 	}
-	inc.Status = after
+	if after != "" {
+		inc.Status = after
+	}
 	s.serial++
 	id = h.ID
 	if id == "" {
 		id = fmt.Sprintf("01SIM%08d", s.serial)
 	}
-	user := h.User
-	if user == "" {
-		user = "Ada Lovelace"
-	}
 	body, err = json.Marshal(map[string]any{"event": map[string]any{
 		"id": id, "event_type": h.Event, "resource_type": "incident", "occurred_at": s.Now().UTC().Format(time.RFC3339Nano),
-		"agent": map[string]string{"id": "PLH1HKV", "type": "user_reference", "summary": user},
-		"data": map[string]any{
-			"id": inc.ID, "type": "incident", "incident_key": inc.DedupKey, "status": inc.Status, "title": inc.Summary,
-			"urgency": "high", "created_at": inc.CreatedAt.UTC().Format(time.RFC3339),
-			"html_url": "https://tocsin-sim.pagerduty.example/incidents/" + inc.ID,
-		},
+		"agent": h.agent(), "client": nil, "data": h.data(inc),
 	}})
 	return body, id, err
+}
+
+func (h *Hook) agent() any {
+	switch h.Agent {
+	case "integration":
+		return reference("PX1K2L3", "events_api_v2_inbound_integration_reference", "Tocsin")
+	case "service":
+		return reference("PF9KMXH", "service_reference", "API Service")
+	case "nobody":
+		return nil
+	}
+	name := h.User
+	if name == "" {
+		name = "Ada Lovelace"
+	}
+	return reference("PLH1HKV", "user_reference", name)
+}
+
+// reference is how PagerDuty names one of its objects.
+func reference(id, kind, summary string) map[string]any {
+	return map[string]any{
+		"id": id, "type": kind, "summary": summary,
+		"self": "https://api.pagerduty.example/" + id, "html_url": "https://tocsin-sim.pagerduty.example/" + id,
+	}
+}
+
+// data is an incident, or what hangs on one.
+func (h *Hook) data(inc *Incident) map[string]any {
+	incident := reference(inc.ID, "incident_reference", inc.Summary)
+	incident["html_url"] = "https://tocsin-sim.pagerduty.example/incidents/" + inc.ID
+	switch h.Event {
+	case "incident.annotated":
+		return map[string]any{"incident": incident, "id": "P2LA89X", "type": "incident_note", "content": h.Note, "trimmed": false}
+	case "incident.status_update_published":
+		return map[string]any{"incident": incident, "id": "P2LA89Y", "type": "incident_status_update", "message": h.Note, "trimmed": false}
+	case "incident.responder.added":
+		return map[string]any{"incident": incident, "type": "incident_responder", "state": "pending", "message": "please help", "user": reference("PVMGSML", "user_reference", "Maeve")}
+	}
+	incident["type"], incident["title"], incident["number"], incident["status"] = "incident", inc.Summary, 2, inc.Status
+	incident["urgency"], incident["created_at"], incident["resolve_reason"] = "high", inc.CreatedAt.UTC().Format(time.RFC3339), nil
+	incident["service"] = reference("PF9KMXH", "service_reference", "API Service")
+	incident["incident_key"] = inc.DedupKey
+	if h.NoKey {
+		incident["incident_key"] = nil
+	}
+	assignees := []any{}
+	for i, a := range h.Assignees {
+		assignees = append(assignees, reference(fmt.Sprintf("PTUX%03d", i), "user_reference", a))
+	}
+	incident["assignees"], incident["priority"] = assignees, nil
+	if h.Priority != "" {
+		incident["priority"] = reference("PSO75BM", "priority_reference", h.Priority)
+	}
+	return incident
 }
