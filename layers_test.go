@@ -85,6 +85,7 @@ var owners = map[string][]string{
 	"github.com/elastic/go-elasticsearch": {"relay/elastic", "connectors/elasticsearch"},
 	"github.com/slack-go/slack":           {"relay/slack"},
 	"github.com/PagerDuty/go-pagerduty":   {"relay/pagerduty"},
+	"github.com/wneessen/go-mail":         {"relay/email"},
 	"cel.dev/cel-go":                      {"internal/expr"},
 	"github.com/leodido/go-syslog":        {"internal/syslogmsg"},
 	"github.com/coder/websocket":          {"connectors/echelongraph", "test/sim/echelongraph"},

@@ -29,13 +29,18 @@ var kindRules = [...]kindRule{
 	},
 	{
 		kind:     hub.KindSlack,
-		optional: []string{"events", "filter", "ordering", "rate_limit", "timeout", "retry", "channel", "api_url"},
+		optional: []string{"events", "filter", "ordering", "rate_limit", "timeout", "retry", "channel", "api_url", "templates"},
 		either:   [][2]string{{"url", "bot_token"}},
 	},
 	{
 		kind:     hub.KindPagerDuty,
 		required: []string{"routing_key"},
-		optional: []string{"events", "filter", "ordering", "rate_limit", "timeout", "retry", "api_url", "webhook_secrets"},
+		optional: []string{"events", "filter", "ordering", "rate_limit", "timeout", "retry", "api_url", "webhook_secrets", "templates"},
+	},
+	{
+		kind:     hub.KindEmail,
+		required: []string{"host", "from", "to"},
+		optional: []string{"events", "filter", "ordering", "rate_limit", "timeout", "retry", "port", "tls", "username", "password", "digest", "templates"},
 	},
 	{
 		kind:     hub.KindElastic,
@@ -59,7 +64,7 @@ func (l *loader) checkEndpoints(endpoints []Endpoint) {
 		e, path := &endpoints[i], index("endpoints", i)
 		l.checkName(path, e.Name, taken)
 		if e.Kind == "" {
-			l.wrong(join(path, "kind"), "is missing; write webhook, slack, pagerduty or elasticsearch")
+			l.wrong(join(path, "kind"), "is missing; write webhook, slack, pagerduty, email or elasticsearch")
 		}
 		for j := range kindRules {
 			if kindRules[j].kind == e.Kind {
@@ -70,6 +75,8 @@ func (l *loader) checkEndpoints(endpoints []Endpoint) {
 		l.checkHeaders(join(path, "headers"), e)
 		l.checkSigning(join(path, "signing"), e.Signing)
 		l.checkRetry(join(path, "retry"), e.Retry)
+		l.checkEmail(path, e)
+		l.checkTemplates(join(path, "templates"), e)
 	}
 }
 

@@ -24,6 +24,7 @@ var good = map[string]string{
 	"signing": "[{type: hex, header: X-B}]", "ordering": "key", "rate_limit": "1", "timeout": "1s",
 	"retry": "{schedule: [1s]}", "channel": `"#c"`, "bot_token": "xoxb-1", "routing_key": strings.Repeat("a", 32),
 	"namespace": "a.b_1", "setup": "false", "api_key": "a2V5", "username": "u", "password": "p",
+	"host": "mail.example", "port": "2525", "tls": "tls", "from": "a@b.example", "to": "[c@d.example]", "digest": "1h", "templates": "{KIND: x}",
 	"webhook_secrets": "[s1, s2]", "pipeline": "false", "streams": "[alerts]", "retention": "{alerts: 365d, audit: 36h}",
 }
 
@@ -32,6 +33,7 @@ var least = map[string][]string{
 	"webhook":       {"url", "secret"},
 	"slack":         {"bot_token", "channel"},
 	"pagerduty":     {"routing_key"},
+	"email":         {"host", "from", "to"},
 	"elasticsearch": {"url"},
 }
 
@@ -39,7 +41,11 @@ func endpointText(kind string, fields ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "endpoints:\n  - name: a\n    kind: %s\n", kind)
 	for _, f := range fields {
-		fmt.Fprintf(&b, "    %s: %s\n", f, good[f])
+		value := good[f]
+		if names := templateNames(kind); len(names) > 0 {
+			value = strings.Replace(value, "KIND", names[0], 1)
+		}
+		fmt.Fprintf(&b, "    %s: %s\n", f, value)
 	}
 	return b.String()
 }
@@ -104,7 +110,7 @@ func TestRulesNameRealFields(t *testing.T) {
 
 func TestEndpointProblems(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"nothing", "{}", "2: endpoints[0].kind: is missing; write webhook, slack, pagerduty or elasticsearch\n2: endpoints[0].name: is missing; give a name that is unique, such as soc"},
+		{"nothing", "{}", "2: endpoints[0].kind: is missing; write webhook, slack, pagerduty, email or elasticsearch\n2: endpoints[0].name: is missing; give a name that is unique, such as soc"},
 		{"a text", "x", `2: endpoints[0]: must be keys with values, one "key: value" a line`},
 		{"misspelt", "{name: a, kind: slack, url: 'https://a.example', event: [x]}", "2: endpoints[0].event: unknown key; did you mean events?"},
 		{"names", "{name: a, kind: slack, url: 'https://a.example'}\n  - {name: a, kind: slack, url: 'https://a.example'}\n  - {name: A.b, kind: slack, url: 'https://a.example'}", `3: endpoints[1].name: "a" is the name of endpoints[0] already; give each its own
@@ -125,6 +131,11 @@ func TestEndpointProblems(t *testing.T) {
 		{"elastic: namespace", "{name: a, kind: elasticsearch, url: 'https://a.example', namespace: Prod-1}", `2: endpoints[0].namespace: "Prod-1" is not a namespace; write 1 to 100 of a-z, 0-9, _ and ., no -`},
 		{"elastic: no streams", "{name: a, kind: elasticsearch, url: 'https://a.example', streams: []}", "2: endpoints[0].streams: is empty; name what is written, or set enabled: false"},
 		{"elastic: a stream twice", "{name: a, kind: elasticsearch, url: 'https://a.example', streams: [audit, audit]}", "2: endpoints[0].streams: names one twice; give each once"},
+		{"email: host with a port", "{name: a, kind: email, host: 'a:25', from: a@b.example, to: [c@d.example]}", "2: endpoints[0].host: must be the name or address alone, such as smtp.example.com; the port stands in port"},
+		{"email: addresses", "{name: a, kind: email, host: a, from: nobody, to: [c@d.example, x]}", "2: endpoints[0].from: is no mail address; write soc@example.com or SOC <soc@example.com>\n2: endpoints[0].to[1]: is no mail address; write soc@example.com or SOC <soc@example.com>"},
+		{"email: password in the clear", "{name: a, kind: email, host: a, from: a@b.example, to: [c@d.example], tls: none, username: u, password: p}", "2: endpoints[0].tls: none would send the password in the clear; write starttls or tls, or leave username out"},
+		{"email: digest", "{name: a, kind: email, host: a, from: a@b.example, to: [c@d.example], digest: 5s}", "2: endpoints[0].digest: is too short; write 1m or longer"},
+		{"email: template", "{name: a, kind: email, host: a, from: a@b.example, to: [c@d.example], templates: {text: x}}", "2: endpoints[0].templates.text: an endpoint of kind email has no such text; it has subject, title, body"},
 		{"pagerduty: webhook secret", "{name: a, kind: pagerduty, routing_key: 0123456789abcdef0123456789abcdef, webhook_secrets: [a, 'b c']}", "2: endpoints[0].webhook_secrets[1]: is not the secret of a webhook subscription; give it without spaces or line breaks"},
 		{"elastic: two logins", "{name: a, kind: elasticsearch, url: 'https://a.example', api_key: k, username: u, password: p}", "2: endpoints[0].api_key: there are username or password as well; keep one way to log in"},
 		{"elastic: half a login", "{name: a, kind: elasticsearch, url: 'https://a.example', username: u}\n  - {name: b, kind: elasticsearch, url: 'https://a.example', password: p}", "2: endpoints[0].username: has no password; add it, or use api_key\n3: endpoints[1].password: has no username; add it, or use api_key"},
@@ -205,6 +216,14 @@ func TestEndpointInTheHubsTerms(t *testing.T) {
 		{
 			Kind: hub.KindPagerDuty, Name: "soc-pagerduty", Enabled: true, Ordering: "none", Events: []string{"alert.*"}, Filter: `alert.severity == "critical"`,
 			Secrets: hub.EndpointSecrets{Tokens: map[string]string{"routing_key": "0123456789abcdef0123456789abcdef", "webhook_secrets": "pd-hook-test"}},
+		},
+		{
+			Kind: hub.KindEmail, Name: "soc-email", Enabled: true, Ordering: "none", Events: []string{"alert.created", "alert.reopened", "alert.resolved"},
+			Config: map[string]string{
+				"host": "smtp.example.com", "port": "587", "tls": "starttls", "username": "tocsin", "from": "Tocsin <tocsin@example.com>", "to": "soc@example.com",
+			},
+			Templates: map[string]string{"subject": "[{{upper .alert.severity}}] {{.alert.title}}"},
+			Secrets:   hub.EndpointSecrets{Tokens: map[string]string{"password": "mail-test"}},
 		},
 		{
 			Kind: hub.KindElastic, Name: "siem", URL: "https://elasticsearch.example.com:9200", Enabled: true, Ordering: "none",

@@ -176,7 +176,7 @@ relay:
   timeout: ${env:ABSENT}
 `
 	checkProblems(t, text, []string{"TOCSIN_BUS_WINDOW=none", "TOCSIN_BUS_WINDOWS=1"}, `1: log.level: "loud" is none of debug, info, warn, error
-3: endpoints[0].kind: "fax" is none of webhook, slack, pagerduty, elasticsearch
+3: endpoints[0].kind: "fax" is none of webhook, slack, pagerduty, email, elasticsearch
 5: relay.workers: "0" is out of range; write 1 to 1024
 6: relay.worker: unknown key; did you mean workers?
 7: relay.timeout: the environment variable ABSENT is not set; set it, or name another

@@ -29,7 +29,7 @@ type Relay struct {
 // depends on its kind.
 type Endpoint struct {
 	Name           string                   `yaml:"name" doc:"Unique; playbooks refer to it. 1 to 63 of a-z, 0-9, - and _."`
-	Kind           string                   `yaml:"kind" enum:"webhook,slack,pagerduty,elasticsearch" doc:"What stands at the far side."`
+	Kind           string                   `yaml:"kind" enum:"webhook,slack,pagerduty,email,elasticsearch" doc:"What stands at the far side."`
 	Description    string                   `yaml:"description" doc:"For people."`
 	Enabled        bool                     `yaml:"enabled" doc:"Send to it."`
 	URL            string                   `yaml:"url" doc:"Where to send: the receiver, Slack's incoming webhook, or the cluster."`
@@ -55,8 +55,15 @@ type Endpoint struct {
 	Streams        []string                 `yaml:"streams" enum:"alerts,findings,audit" doc:"What is written: alerts is each change of an alert and how it stands now, findings is each finding as it was normalised, audit is the audit log with its hashes."`
 	Retention      *Retention               `yaml:"retention" doc:"How long Elasticsearch keeps each data stream. Without it for ever."`
 	APIKey         secret.Secret            `yaml:"api_key" doc:"Elasticsearch API key in its encoded form."`
-	Username       string                   `yaml:"username" doc:"In place of api_key."`
+	Username       string                   `yaml:"username" doc:"In place of api_key; for mail servers that ask for it."`
 	Password       secret.Secret            `yaml:"password" doc:"Belongs to username."`
+	Host           string                   `yaml:"host" doc:"The mail server: its name or address."`
+	Port           int                      `yaml:"port" min:"1" max:"65535" doc:"Its port. Without it 587, or 465 with tls: tls, or 25 with tls: none."`
+	TLS            string                   `yaml:"tls" enum:"starttls,tls,none" doc:"How mail is encrypted on its way: starttls demands it after the greeting, tls is encrypted from the first byte, none is for a server in a network that you trust. Empty for starttls."`
+	From           string                   `yaml:"from" doc:"Who mails come from, such as Tocsin <tocsin@example.com>."`
+	To             []string                 `yaml:"to" doc:"Who gets them; at most 50."`
+	Digest         time.Duration            `yaml:"digest" max:"7d" doc:"One mail for all that comes within this time, counted from midnight UTC. 0 for a mail each; bursts are one mail either way."`
+	Templates      map[string]string        `yaml:"templates" key:"text" doc:"Texts in place of the built-in ones, as Go templates over event and alert: subject, title and body of an email, text of a Slack message, summary at PagerDuty."`
 }
 
 // Retention is how long Elasticsearch keeps data streams.
@@ -95,7 +102,7 @@ func (e *Endpoint) Hub() hub.Endpoint {
 	out := hub.Endpoint{
 		Kind: e.Kind, Name: e.Name, URL: e.URL, Description: e.Description, Enabled: e.Enabled,
 		Events: e.Events, Filter: e.Filter, Transform: e.Transform, Ordering: e.Ordering,
-		RateLimit: e.RateLimit, Timeout: hub.Duration(e.Timeout), Retry: e.Retry.hub(),
+		RateLimit: e.RateLimit, Timeout: hub.Duration(e.Timeout), Retry: e.Retry.hub(), Templates: e.Templates,
 		Config: given("channel", e.Channel, "api_url", e.APIURL, "namespace", e.Namespace, "username", e.Username),
 		Secrets: hub.EndpointSecrets{Tokens: given(
 			"bot_token", e.BotToken.Reveal(), "routing_key", e.RoutingKey.Reveal(),
@@ -103,6 +110,9 @@ func (e *Endpoint) Hub() hub.Endpoint {
 	}
 	if e.Kind == hub.KindElastic {
 		e.elastic(out.Config)
+	}
+	if e.Kind == hub.KindEmail {
+		e.email(out.Config)
 	}
 	if len(e.Headers) > 0 {
 		out.Headers = make(map[string]string, len(e.Headers))

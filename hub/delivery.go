@@ -37,6 +37,7 @@ type Endpoint struct {
 	Retry       *RetryPolicy      `json:"retry,omitempty"`
 	Ordering    string            `json:"ordering,omitempty"`  // none or key
 	Transform   string            `json:"transform,omitempty"` // expression that gives the body
+	Templates   map[string]string `json:"templates,omitempty"` // texts in place of the built-in ones, by name
 	Config      map[string]string `json:"config,omitempty"`    // what a kind needs beside: channel, region …
 	CreatedAt   time.Time         `json:"created_at"`
 	UpdatedAt   time.Time         `json:"updated_at"`
@@ -178,6 +179,9 @@ type Delivery struct {
 	// Probe says that it is sent to find out whether a failing endpoint takes
 	// anything again.
 	Probe bool `json:"-"`
+	// Unsure says that it may have been sent already: nobody told what became of it
+	// before the lease ended.
+	Unsure bool `json:"-"`
 }
 
 // Never is when a delivery falls due that waits for another one: in the year 9999.

@@ -30,6 +30,20 @@ func (c *Client) Check(ctx context.Context, text string) error {
 	return callerError(err)
 }
 
+// CheckHost is Check for what does not speak HTTP and is dialled by its name.
+func (c *Client) CheckHost(ctx context.Context, host string) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	_, err := c.guard.lookup(ctx, host)
+	return callerError(err)
+}
+
+// Dial connects to a host and port by the same rules as requests, for what does
+// not speak HTTP, such as mail.
+func (c *Client) Dial(ctx context.Context, hostport string) (net.Conn, error) {
+	return c.guard.dial(ctx, "tcp", hostport)
+}
+
 // callerError gives a failed look-up a kind and a sentence.
 func callerError(err error) error {
 	var r *Refused

@@ -19,6 +19,9 @@ func Sample(t *testing.T, text, kind string) {
 		BotToken                                 string            `yaml:"bot_token"`
 		RoutingKey                               string            `yaml:"routing_key"`
 		RateLimit                                int               `yaml:"rate_limit"`
+		Host, TLS, Username, Password, From      string
+		Port                                     int
+		To                                       []string
 		Headers                                  map[string]string `yaml:"headers"`
 		Timeout                                  string
 		Signing                                  []struct{ Type, Header, Prefix string }
@@ -37,7 +40,7 @@ func Sample(t *testing.T, text, kind string) {
 		t.Fatalf("sample.yaml has the endpoints %+v, want one of kind %s with a name", file.Endpoints, kind)
 	}
 	e := file.Endpoints[0]
-	for what, secret := range map[string]string{"secret": e.Secret, "bot_token": e.BotToken, "routing_key": e.RoutingKey} {
+	for what, secret := range map[string]string{"secret": e.Secret, "bot_token": e.BotToken, "routing_key": e.RoutingKey, "password": e.Password} {
 		if secret != "" && !strings.HasPrefix(secret, "${env:") {
 			t.Errorf("%s is in the clear: %q", what, secret)
 		}
