@@ -66,6 +66,9 @@ func (q *queue) recordOne(tx *store.Tx, o *relay.Outcome, lost bool) error {
 	if d := &o.Delivery; d.InOrder || d.Replayed || d.Probe || d.State == hub.DeliveryHeld {
 		tx.AfterCommit(q.poke)
 	}
+	if err := q.posted(tx, o); err != nil {
+		return err
+	}
 	switch {
 	case o.Disable != "":
 		return q.disable(tx, o)
@@ -73,6 +76,19 @@ func (q *queue) recordOne(tx *store.Tx, o *relay.Outcome, lost bool) error {
 		return q.open(tx, o)
 	case o.Close:
 		return q.close(tx, o)
+	}
+	return nil
+}
+
+// posted stores which messages now stand for alerts.
+func (q *queue) posted(tx *store.Tx, o *relay.Outcome) error {
+	if o.Attempt == nil {
+		return nil
+	}
+	for i := range o.Attempt.Posted {
+		if err := tx.PutPosting(&o.Attempt.Posted[i]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -191,7 +207,11 @@ func recordAttempt(tx *store.Tx, o *relay.Outcome, lost bool) {
 	}
 	var det hub.Details
 	det.Str("endpoint", string(d.Endpoint)).Str("error", d.Error).Str("event", string(d.EventID)).Str("kind", d.Kind).
-		Int("number", int64(d.Attempts)).Int("status", int64(d.Status)).Str("verdict", verdict)
+		Int("number", int64(d.Attempts))
+	if o.Attempt != nil && o.Attempt.Reference != "" {
+		det.Str("reference", o.Attempt.Reference)
+	}
+	det.Int("status", int64(d.Status)).Str("verdict", verdict)
 	e.Details = det.Value()
 	tx.Audit(e)
 }

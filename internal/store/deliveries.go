@@ -42,6 +42,7 @@ func deliveryRow(v []any) hub.Delivery {
 		Key: v[22].(string), Base: int(v[23].(int64)),
 	}
 	d.InOrder, d.Replayed, d.Probe = d.Lease == markReleased, d.Lease == markReplayed, d.Lease == markProbe
+	d.Unsure = d.Lease == markUnsure
 	if b := bytesOf(v[15]); b != nil {
 		d.Options = new(hub.DeliveryOptions)
 		_ = decode(b, d.Options) // written by us; without them the endpoint's own hold

@@ -12,6 +12,7 @@ const (
 	markReleased = "released" // was held; sent in order
 	markReplayed = "replayed" // asked for again with many others; makes way
 	markProbe    = "probe"    // finds out whether a failing endpoint takes anything
+	markUnsure   = "unsure"   // its lease ended without a word of what became of it
 )
 
 func markOf(d *hub.Delivery) string {
@@ -22,6 +23,8 @@ func markOf(d *hub.Delivery) string {
 		return markReleased
 	case d.Replayed:
 		return markReplayed
+	case d.Unsure:
+		return markUnsure
 	}
 	return ""
 }
@@ -99,7 +102,7 @@ func (tx *Tx) Lease(all []hub.Delivery, lease string, until time.Time) error {
 }
 
 // giveBack makes leased deliveries wait again, due now.
-const giveBack = "UPDATE deliveries SET state = CASE WHEN attempts > 0 THEN 'retrying' ELSE 'pending' END, lease = '', due_at = $1 WHERE state = 'delivering'"
+const giveBack = "UPDATE deliveries SET state = CASE WHEN attempts > 0 THEN 'retrying' ELSE 'pending' END, lease = '" + markUnsure + "', due_at = $1 WHERE state = 'delivering'"
 
 // EndLeases gives back what any other owner holds. An embedded hub calls it at
 // its start, when nobody else can be sending.
