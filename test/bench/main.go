@@ -9,6 +9,11 @@
 //	latency    500 findings a second for a minute: from the POST to the receipt
 //	isolation  1,000 findings a second to fifty endpoints, each its share: how much
 //	           later the healthy ones get theirs when half of the others never answer
+//	deliver    1,000 findings a second to one endpoint, 250 to each of ten, and
+//	           how exactly a limited endpoint is served
+//	fifo       changes of 1,000 alerts to an endpoint that wants them in order,
+//	           with one that is stuck, with failures and kills
+//	outage     100,000 events held for an endpoint that is down, drained, replayed
 //	cluster    one, two and three nodes over a real Kafka and PostgreSQL, which it
 //	           starts; only if it is asked for
 //
@@ -67,6 +72,9 @@ var parts = []struct {
 	{"batch", measureBatch},
 	{"end", measureEnd},
 	{"isolation", measureIsolation},
+	{"deliver", measureDeliver},
+	{"fifo", measureFIFO},
+	{"outage", measureOutage},
 	{"cluster", measureCluster},
 }
 
@@ -86,7 +94,7 @@ func main() {
 func run(ctx context.Context) error {
 	b := &bench{}
 	asJSON := flag.Bool("json", false, "print the JSON in place of the table")
-	only := flag.String("only", "", "parts to run, by comma: disk, http, single, batch, end, latency, isolation, cluster")
+	only := flag.String("only", "", "parts to run, by comma: disk, http, single, batch, end, latency, isolation, deliver, fifo, outage, cluster")
 	flag.BoolVar(&b.quick, "quick", false, "a minute in place of ten, with 20,000 known problems: a smoke test, not a measurement")
 	flag.StringVar(&b.binary, "hub-binary", "", "program to measure in place of the one that is built")
 	flag.IntVar(&b.seeds, "seed-fingerprints", 0, "problems the hub knows before the end-to-end parts; 1,000,000 if not given")
