@@ -64,22 +64,26 @@ func throttled(wait time.Duration) error {
 func (g *Gate) Note(now time.Time, status int, h http.Header) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.noteRemaining(now, h)
+	told := g.noteRemaining(now, h)
 	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
 		return 0
 	}
 	wait := retryAfter(now, h)
+	if wait == 0 && status == http.StatusTooManyRequests && told && g.remaining == 0 {
+		wait = max(g.reset.Sub(now), 0) // some vendors tell it in this way only
+	}
 	if until := now.Add(wait); wait > 0 && until.After(g.closed) {
 		g.closed = until
 	}
 	return wait
 }
 
-func (g *Gate) noteRemaining(now time.Time, h http.Header) {
+// noteRemaining takes in how many calls are left until when; false if that is not told.
+func (g *Gate) noteRemaining(now time.Time, h http.Header) bool {
 	remaining, err1 := strconv.Atoi(h.Get("X-RateLimit-Remaining"))
 	reset, err2 := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64)
 	if err1 != nil || err2 != nil || remaining < 0 || reset < 0 {
-		return
+		return false
 	}
 	wait := time.Duration(min(reset, epochFrom)) * time.Second
 	if reset >= epochFrom {
@@ -88,6 +92,7 @@ func (g *Gate) noteRemaining(now time.Time, h http.Header) {
 	g.remaining = remaining
 	g.reset = now.Add(min(max(wait, 0), maxReset))
 	g.reserve = allowance(h) / 10
+	return true
 }
 
 // allowance is how many calls can be made at once: the burst if the vendor

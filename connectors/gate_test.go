@@ -62,6 +62,35 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// TestGateTellsWhenToComeBack checks what a refused call is told.
+func TestGateTellsWhenToComeBack(t *testing.T) {
+	now := time.Date(2025, 6, 14, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name                    string
+		status                  int
+		after, remaining, reset string
+		want                    time.Duration
+	}{
+		{"Retry-After alone", 429, "90", "", "", 90 * time.Second},
+		{"a reset alone", 429, "", "0", "40", 40 * time.Second},
+		{"both", 429, "90", "0", "40", 90 * time.Second},
+		{"a reset though calls are left", 429, "", "3", "40", 0},
+		{"a reset on 503", 503, "", "0", "40", 0},
+		{"a reset on 200", 200, "", "0", "40", 0},
+		{"neither", 429, "", "", "", 0},
+	} {
+		h := http.Header{}
+		for name, v := range map[string]string{"Retry-After": tt.after, "X-RateLimit-Remaining": tt.remaining, "X-RateLimit-Reset": tt.reset} {
+			if v != "" {
+				h.Set(name, v)
+			}
+		}
+		if got := new(Gate).Note(now, tt.status, h); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 // TestGateCountsDown checks that calls between two answers are counted.
 func TestGateCountsDown(t *testing.T) {
 	now := time.Now()
