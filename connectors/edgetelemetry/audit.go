@@ -46,7 +46,7 @@ func readEntry(raw jsontext.Value) (entry, bool) {
 // entry never changes, so its memory takes it for closed.
 func (w *pull) audit(ctx context.Context) (done bool, err error) {
 	m := w.memory("audit")
-	first := w.Begun.IsZero()
+	start := w.Begun.IsZero()
 	from := m.Horizon()
 	if m.Sweeps() == 0 {
 		from = w.Started.Add(-time.Duration(w.source.cfg.History))
@@ -59,9 +59,14 @@ func (w *pull) audit(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	w.begin(at)
-	if first {
+	if start {
 		m.Begin(from)
 	}
+	first := ""
+	if len(items) > 0 {
+		first = readFields(items[0]).text("id")
+	}
+	stuck := w.Offset > 0 && first != "" && first == w.First
 	for _, raw := range items {
 		e, ok := readEntry(raw)
 		if !ok || !e.wanted(&w.source.cfg) {
@@ -76,12 +81,23 @@ func (w *pull) audit(ctx context.Context) (done bool, err error) {
 			w.tell(e.finding(w.source.asset), place)
 		}
 	}
-	w.Offset += len(items)
-	if len(items) > 0 { // fewer than were asked for need not be the last: there may be a limit of theirs
+	w.Offset, w.First = w.Offset+len(items), first
+	w.stuck(stuck)
+	if len(items) > 0 && !stuck { // fewer than were asked for need not be the last: there may be a limit of theirs
 		return false, nil
 	}
 	m.End(w.Begun.Add(-margin))
 	return true, nil
+}
+
+// stuck tells people of a log that does not go on: its offset is not heeded.
+func (w *pull) stuck(is bool) {
+	const name = "audit log beyond a page"
+	if is {
+		w.source.miss(name, "the same entries come whatever the offset, so that older ones cannot be seen")
+	} else if w.Offset == 0 || w.First == "" {
+		w.source.found(name)
+	}
 }
 
 func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }

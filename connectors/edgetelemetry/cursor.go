@@ -36,6 +36,7 @@ type walk struct {
 	Stage  int       `json:"stage,omitempty"`
 	Limit  int       `json:"limit,omitempty"`  // to ask for next
 	Offset int       `json:"offset,omitempty"` // entries of the audit log that were read
+	First  string    `json:"first,omitempty"`  // id of the first of the last answer
 }
 
 const version = 1

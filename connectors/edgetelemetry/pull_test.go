@@ -133,6 +133,25 @@ func TestLimitGrows(t *testing.T) {
 	})
 }
 
+// TestAnyOrder: a list that is not newest first is read to its end, or what is new
+// could be behind what is old.
+func TestAnyOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, sim.Options{Unordered: true}, ", history: 24h")
+		for i := range 900 {
+			at := time.Now().Add(-48 * time.Hour)
+			if i%3 == 0 {
+				at = time.Now()
+			}
+			b.sim.AddAlert(sim.Alert{Severity: "low", Status: "resolved", CreatedAt: at})
+		}
+		b.pull(t)
+		if got := strings.Count(b.said("alert"), "resolved low"); got != 300 || b.count("GET /alerting/alerts?limit=1600") != 1 {
+			t.Errorf("%d alerts told, want 300; asked %v", got, b.asked)
+		}
+	})
+}
+
 // TestMoreThanCanBeSeen: what max_results hides is told to people, and does not
 // keep the rest from coming.
 func TestMoreThanCanBeSeen(t *testing.T) {
@@ -313,6 +332,32 @@ func TestAuditLog(t *testing.T) {
 		b.pull(t)
 		if b.count("GET /audit/logs") > 0 {
 			t.Errorf("turned off: %v", b.asked)
+		}
+	})
+}
+
+// TestOffsetIsNotHeeded: a log that gives the same again and again ends.
+func TestOffsetIsNotHeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, sim.Options{}, "")
+		for range 150 {
+			b.sim.AddEntry(sim.Entry{Action: "delete_user"})
+		}
+		b.edit = func(_ http.ResponseWriter, r *http.Request) bool {
+			if q := r.URL.Query(); q.Has("offset") {
+				q.Set("offset", "0")
+				r.URL.RawQuery = q.Encode()
+			}
+			return false
+		}
+		b.pull(t)
+		if r := string(b.source.Report()); b.count("GET /audit/logs") != 2 || len(b.got.Findings) != 99 || !strings.Contains(r, "whatever the offset") {
+			t.Errorf("%d findings, asked %v; report %s", len(b.got.Findings), b.asked, r)
+		}
+		b.edit = nil
+		b.pull(t)
+		if r := string(b.source.Report()); strings.Contains(r, "whatever the offset") {
+			t.Errorf("when it is heeded: %s", r)
 		}
 	})
 }

@@ -201,16 +201,17 @@ func list[T any](s *Sim, w http.ResponseWriter, r *http.Request, all []*T, missi
 		limit = min(limit, s.options.MaxLimit)
 	}
 	out := []*T{}
-	for i := len(all) - 1; i >= 0 && len(out) < limit; i-- {
+	for i := len(all) - 1; i >= 0 && (len(out) < limit || s.options.Unordered); i-- {
 		if suits(all[i]) {
 			out = append(out, all[i])
 		}
 	}
-	if s.options.Unordered {
+	if s.options.Unordered { // before the cut: what is left out is no older than the rest
 		for i := range out {
 			j := s.IntN(i + 1)
 			out[i], out[j] = out[j], out[i]
 		}
+		out = out[:min(limit, len(out))]
 	}
 	give(w, 200, out)
 }

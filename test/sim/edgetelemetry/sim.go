@@ -15,8 +15,9 @@
 //     ends the old one at once; one that has ended cannot be refreshed;
 //   - with MFA, a login without a code answers 200 with requires_mfa and no
 //     token; a code is good once, and 401 tells that one was not;
-//   - lists are newest first, or in any order if Options say so; limit is 1 or
-//     more, 100 if not given, and above MaxLimit as if it were MaxLimit;
+//   - lists are newest first, or in any order if Options say so, also of what a
+//     limit leaves out; limit is 1 or more, 100 if not given, and above MaxLimit
+//     as if it were MaxLimit;
 //   - an incident has id, title, description, severity, status (open,
 //     investigating, resolved), risk_score, node_id, created_at and updated_at;
 //     /incidents/:id adds alert_ids and affected_nodes;
