@@ -207,9 +207,24 @@ func (p *PostgresServer) Start(t testing.TB) {
 func (p *PostgresServer) Kill(t testing.TB) {
 	t.Helper()
 	p.toAll(syscall.SIGSTOP) // so that it starts no more sessions
+	sessions := childrenOf(p.child.pid)
 	p.toAll(syscall.SIGKILL)
 	<-p.child.done
 	p.down = false
+	limit := time.Now().Add(postgresReady)
+	for slices.ContainsFunc(sessions, runs) { // a server does not start over memory that one of them still has
+		if time.Now().After(limit) {
+			t.Fatal("a session of PostgreSQL outlives its kill")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// runs reports whether a process has not ended yet, whoever waits for it.
+func runs(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return err == nil && !strings.HasPrefix(rest, "Z")
 }
 
 // Pause stops every process of the server where it is: sessions stay open and say
