@@ -38,6 +38,7 @@ type Page struct {
 	Findings []hub.Finding
 	Nodes    []hub.NodeReport // of the inventory
 	Edges    []hub.EdgeReport
+	Rejects  []Reject // kept for people to look at
 }
 
 // A Describer shows a stored cursor to people; others are shown by their size.
@@ -76,10 +77,11 @@ type Batch struct {
 	Rejects  []Reject
 }
 
-// A Reject is one item of a request that could not be used, and why.
+// A Reject is one item of a request or a page that could not be used, and why.
 type Reject struct {
 	Index int    `json:"index"` // from 0
 	Error string `json:"error"` // one sentence for the sender
+	Item  []byte `json:"-"`     // as it came; nil if it is not kept
 }
 
 // Accept makes a batch durable before it returns. After an error nothing of the
@@ -149,6 +151,12 @@ type Mirror interface {
 	// The caller leaves out changes that came from this source. What the action
 	// changes there, the source does not tell as news.
 	Mirror(change hub.EventType, sourceID string) (action string, params jsontext.Value)
+}
+
+// A Located tells where a source takes what is sent to it, or where it has
+// connected to, such as udp://0.0.0.0:514: as it is now, without I/O.
+type Located interface {
+	Places() []string
 }
 
 // A Tester can find out whether the source system is there and takes our

@@ -76,6 +76,7 @@ func Open(cfg FleetConfig) (*Fleet, error) {
 		return nil, errors.Join(append(faults, f.Close())...)
 	}
 	slices.SortFunc(f.members, func(a, b *member) int { return cmp.Compare(a.common.Name, b.common.Name) })
+	cfg.Metrics.watch(f)
 	return f, nil
 }
 
@@ -205,11 +206,28 @@ func (f *Fleet) state(m *member) State {
 	}
 	_, s.Receives = m.source.(Receiver)
 	s.Mirrors = m.mirrors()
-	s.Counts.Received, s.Counts.Rejected = m.received.Load(), m.rejected.Load()
+	s.Counts.Received = m.received.Load()
+	s.Counts.Rejected += m.rejected.Load()
+	s.Places = m.places()
 	if r, ok := m.source.(Reporter); ok {
 		s.Report = r.Report()
 	}
 	return s
+}
+
+// places are where what is sent to the source is taken.
+func (m *member) places() []string {
+	all := []string{}
+	if _, ok := m.source.(Receiver); ok {
+		all = append(all, "/api/v1/ingest/"+m.common.Name)
+	}
+	if s, ok := m.source.(Server); ok {
+		all = append(all, s.Root())
+	}
+	if l, ok := m.source.(Located); ok {
+		all = append(all, l.Places()...)
+	}
+	return all
 }
 
 // Sync asks a connector to pull now. See [Loop.Sync].

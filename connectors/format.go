@@ -39,6 +39,7 @@ type Reading interface {
 type Part struct {
 	Findings []hub.Finding // none if the piece tells nothing, such as a control that passed and never failed
 	Reject   string        // why it cannot be used; "" if it can
+	Raw      []byte        // of a rejected one, as it stands in the input, if that is known
 
 	Start, End int64 // where it stands in the input, in bytes
 	Line       int64 // where it begins, from 1; 0 if that is not known
@@ -61,7 +62,7 @@ func Collect(r Reading) (Batch, error) {
 			return Batch{}, hub.Wrap(hub.Malformed, err, "the body is not what it should be: "+err.Error())
 		}
 		if p.Reject != "" {
-			b.Rejects = append(b.Rejects, Reject{Index: i, Error: p.Reject})
+			b.Rejects = append(b.Rejects, Reject{Index: i, Error: p.Reject, Item: p.Raw})
 			continue
 		}
 		b.Findings = append(b.Findings, p.Findings...)
@@ -141,7 +142,7 @@ func MapPiece(piece inbound.Piece, m Mapping) Part {
 		p.Findings, err = m(piece)
 	}
 	if err != nil {
-		p.Findings, p.Reject = nil, err.Error()
+		p.Findings, p.Reject, p.Raw = nil, err.Error(), piece.Raw
 		return p
 	}
 	for i := range p.Findings {

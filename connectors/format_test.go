@@ -34,7 +34,7 @@ func TestReadBody(t *testing.T) {
 	if err != nil || len(b.Findings) != 2 || b.Findings[1].SourceID != "b" || b.Findings[0].Title != "a b" || b.Findings[0].Status != hub.FindingOpen {
 		t.Errorf("%+v, %v", b, err)
 	}
-	if len(b.Rejects) != 2 || b.Rejects[0] != (Reject{1, "it has no n"}) || b.Rejects[1].Index != 3 {
+	if len(b.Rejects) != 2 || b.Rejects[0].Index != 1 || b.Rejects[0].Error != "it has no n" || string(b.Rejects[0].Item) != "7" || b.Rejects[1].Index != 3 {
 		t.Errorf("rejects %+v", b.Rejects)
 	}
 	if b, err := ReadBody([]byte(`[{"n":"a"},{`), inbound.Shape{}, named); hub.KindOf(err) != hub.Malformed || len(b.Findings) > 0 {

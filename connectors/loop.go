@@ -170,13 +170,17 @@ func (l *Loop) emit(ctx context.Context, page Page, next []byte) error {
 	if repaired := Stamp(page.Findings, l.cfg.Tenant, l.cfg.Name, time.Now()); repaired > 0 {
 		l.cfg.Log.Warn("findings with missing fields were filled in", "count", repaired)
 	}
+	rejected := len(page.Rejects)
+	page.Rejects = kept(page.Rejects)
 	if err := l.cfg.Store.Commit(ctx, l.cfg.Tenant, l.cfg.Name, page, next); err != nil {
 		return fmt.Errorf("commit page of connector %s: %w", l.cfg.Name, err)
 	}
 	l.cfg.Metrics.taken(l.cfg.Name, "pull", len(page.Findings))
+	l.cfg.Metrics.refused(l.cfg.Name, rejected)
 	l.set(func() {
 		l.cursor = append([]byte(nil), next...)
 		l.state.Counts.Pulled += int64(len(page.Findings))
+		l.state.Counts.Rejected += int64(rejected)
 	})
 	return nil
 }

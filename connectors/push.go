@@ -78,16 +78,16 @@ func (f *Fleet) server(path string, r Request) (*member, Server) {
 func (f *Fleet) accept(ctx context.Context, m *member, b Batch) (Receipt, error) {
 	name := m.common.Name
 	if len(b.Findings) == 0 {
-		f.refused(m, b.Rejects)
+		f.refused(ctx, m, b.Rejects)
 		return Receipt{Rejects: b.Rejects}, nil
 	}
 	if repaired := Stamp(b.Findings, m.common.Tenant, name, time.Now()); repaired > 0 {
 		f.cfg.Log.Warn("findings with missing fields were filled in", "connector", name, "count", repaired)
 	}
-	if err := f.cfg.Store.Commit(ctx, m.common.Tenant, name, Page{Findings: b.Findings}, nil); err != nil {
+	if err := f.cfg.Store.Commit(ctx, m.common.Tenant, name, Page{Findings: b.Findings, Rejects: kept(b.Rejects)}, nil); err != nil {
 		return Receipt{}, fmt.Errorf("accept push to connector %s: %w", name, err)
 	}
-	f.refused(m, b.Rejects)
+	f.count(m, b.Rejects)
 	m.received.Add(int64(len(b.Findings)))
 	f.cfg.Metrics.taken(name, "push", len(b.Findings))
 	ids := make([]hub.FindingID, len(b.Findings))
@@ -97,7 +97,25 @@ func (f *Fleet) accept(ctx context.Context, m *member, b Batch) (Receipt, error)
 	return Receipt{IDs: ids, Rejects: b.Rejects}, nil
 }
 
-func (f *Fleet) refused(m *member, rejects []Reject) {
+// maxKept is how many rejected items of one request or page are kept, so that
+// a sender whose every item is wrong does not fill the room at once.
+const maxKept = 20
+
+func kept(rejects []Reject) []Reject { return rejects[:min(len(rejects), maxKept)] }
+
+// refused keeps and counts the items of a request that held nothing else. That
+// they cannot be kept now does not change what the sender is told.
+func (f *Fleet) refused(ctx context.Context, m *member, rejects []Reject) {
+	if len(rejects) == 0 {
+		return
+	}
+	if err := f.cfg.Store.Commit(ctx, m.common.Tenant, m.common.Name, Page{Rejects: kept(rejects)}, nil); err != nil {
+		f.cfg.Log.Warn("rejected items could not be kept", "connector", m.common.Name, "count", len(rejects), "error", err)
+	}
+	f.count(m, rejects)
+}
+
+func (f *Fleet) count(m *member, rejects []Reject) {
 	m.rejected.Add(int64(len(rejects)))
 	f.cfg.Metrics.refused(m.common.Name, len(rejects))
 }

@@ -23,6 +23,9 @@ const (
 	PhaseStopped   Phase = "stopped"
 )
 
+// Phases lists every phase.
+var Phases = [...]Phase{PhasePulling, PhaseWaiting, PhaseThrottled, PhaseFailing, PhasePaused, PhaseListening, PhaseStandby, PhaseStopped}
+
 // A State is what GET /connectors shows of one connector.
 type State struct {
 	Name   string       `json:"name"`
@@ -34,6 +37,9 @@ type State struct {
 	Receives bool `json:"receives"`
 	Listens  bool `json:"listens,omitempty"`
 	Mirrors  bool `json:"mirrors,omitempty"` // is told what becomes of its findings here
+
+	// Places are where it takes what is sent to it, and where it has connected to.
+	Places []string `json:"listens_on,omitempty"`
 
 	Cursor      string        `json:"cursor,omitempty"` // shown to people, not to go on from
 	LastSuccess time.Time     `json:"last_success,omitzero"`

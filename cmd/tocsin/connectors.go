@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -12,17 +16,21 @@ import (
 )
 
 type connectorsCmd struct {
-	List   connectorsListCmd   `cmd:"" help:"List the sources and how they do."`
-	Sync   connectorsSyncCmd   `cmd:"" help:"Pull now."`
-	Pause  connectorsPauseCmd  `cmd:"" help:"Stop pulling, also after a restart."`
-	Resume connectorsResumeCmd `cmd:"" help:"Go on pulling."`
-	Test   connectorsTestCmd   `cmd:"" help:"Make one harmless call to the source system."`
+	List     connectorsListCmd     `cmd:"" help:"List the sources and how they do."`
+	Show     connectorsShowCmd     `cmd:"" help:"Show all that is known of one source."`
+	Rejected connectorsRejectedCmd `cmd:"" help:"List what a source sent or listed that could not be used."`
+	Sync     connectorsSyncCmd     `cmd:"" help:"Pull now."`
+	Pause    connectorsPauseCmd    `cmd:"" help:"Stop pulling, also after a restart."`
+	Resume   connectorsResumeCmd   `cmd:"" help:"Go on pulling."`
+	Test     connectorsTestCmd     `cmd:"" help:"Make one harmless call to the source system."`
 }
 
 // Help gives an example.
 func (connectorsCmd) Help() string {
 	return `Examples:
   tocsin connectors list
+  tocsin connectors show cybervault
+  tocsin connectors rejected scanner
   tocsin connectors sync cybervault`
 }
 
@@ -31,14 +39,23 @@ type connector struct {
 	Name        string    `json:"name"`
 	Kind        string    `json:"kind"`
 	State       string    `json:"state"`
+	Pulls       bool      `json:"pulls"`
+	Mirrors     bool      `json:"mirrors"`
+	ListensOn   []string  `json:"listens_on"`
+	Interval    string    `json:"interval"`
+	Cursor      string    `json:"cursor"`
 	LastSuccess time.Time `json:"last_success"`
+	LastAttempt time.Time `json:"last_attempt"`
 	NextAttempt time.Time `json:"next_attempt"`
 	Lag         *float64  `json:"lag_seconds"`
+	Failures    int       `json:"consecutive_failures"`
 	LastError   *struct {
-		Error  string `json:"error"`
-		Advice string `json:"advice"`
+		At     time.Time `json:"at"`
+		Error  string    `json:"error"`
+		Advice string    `json:"advice"`
 	} `json:"last_error"`
 	Counts map[string]int64 `json:"counts"`
+	Report jsontext.Value   `json:"report"`
 }
 
 func (c *connector) lag() string {
@@ -75,6 +92,112 @@ func (c *connectorsListCmd) Run(ctx context.Context, p *program) error {
 			x.Name, x.Kind, x.State, clock(x.LastSuccess), clock(x.NextAttempt), x.lag(), strconv.FormatInt(findings, 10),
 			strconv.FormatInt(x.Counts["errors"], 10), x.fault(),
 		}
+	})
+}
+
+type connectorsShowCmd struct {
+	apiFlags
+	Name string `arg:"" help:"Name of the connector."`
+}
+
+// Help gives an example.
+func (connectorsShowCmd) Help() string {
+	return `Example:
+  tocsin connectors show cybervault`
+}
+
+// Run shows a connector.
+func (c *connectorsShowCmd) Run(ctx context.Context, p *program) error {
+	var found jsontext.Value
+	err := c.pages(ctx, p, "/connectors", filters(), pageFlags{All: true, Limit: maxPage}, func(part page) error {
+		for _, raw := range part.Data {
+			var x connector
+			if err := json.Unmarshal(raw, &x); err != nil {
+				return err
+			}
+			if x.Name == c.Name {
+				found = raw
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case found == nil:
+		return fmt.Errorf("there is no connector %q; tocsin connectors list shows which there are", c.Name)
+	case c.JSON:
+		return p.json(found)
+	}
+	var x connector
+	if err := json.Unmarshal(found, &x); err != nil {
+		return err
+	}
+	return x.show(p)
+}
+
+// show prints all that is known.
+func (c *connector) show(p *program) error {
+	t := newTable(p.stdout)
+	row := func(name, value string) {
+		if value != "" && value != "-" {
+			t.row(name, value)
+		}
+	}
+	row("name", c.Name)
+	row("kind", c.Kind)
+	row("state", c.State)
+	if c.LastError != nil {
+		row("last error", clock(c.LastError.At)+" "+c.LastError.Error)
+		row("what to do", c.LastError.Advice)
+	}
+	if c.Failures > 0 {
+		row("failures", strconv.Itoa(c.Failures)+" since the last success")
+	}
+	row("last success", clock(c.LastSuccess))
+	row("last attempt", clock(c.LastAttempt))
+	row("next attempt", clock(c.NextAttempt))
+	row("lag", c.lag())
+	row("interval", c.Interval)
+	row("cursor", c.Cursor)
+	for _, place := range c.ListensOn {
+		row("listens on", place)
+	}
+	if c.Mirrors {
+		row("mirrors", "yes: it is told what becomes of its findings here")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Counts)) {
+		row(strings.ReplaceAll(name, "_", " "), strconv.FormatInt(c.Counts[name], 10))
+	}
+	row("report", string(c.Report))
+	return t.flush()
+}
+
+type connectorsRejectedCmd struct {
+	apiFlags
+	Name string `arg:"" help:"Name of the connector."`
+}
+
+// Help gives an example.
+func (connectorsRejectedCmd) Help() string {
+	return `The newest hundred of each connector are kept, with why and the item as it came (in full with --json, up to 16 KiB).
+
+Example:
+  tocsin connectors rejected scanner`
+}
+
+// Run lists rejected items.
+func (c *connectorsRejectedCmd) Run(ctx context.Context, p *program) error {
+	type rejected struct {
+		At    time.Time `json:"at"`
+		Index int       `json:"index"`
+		Error string    `json:"error"`
+		Item  string    `json:"item"`
+	}
+	header := []string{"AT", "INDEX", "ERROR", "ITEM"}
+	path := "/connectors/" + url.PathEscape(c.Name) + "/rejected"
+	return list(ctx, p, &c.apiFlags, path, filters(), pageFlags{All: true, Limit: maxPage}, header, func(x *rejected) []string {
+		return []string{clock(x.At), strconv.Itoa(x.Index), x.Error, or(x.Item, "-")}
 	})
 }
 

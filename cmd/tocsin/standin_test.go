@@ -92,6 +92,9 @@ func newStandIn() *standIn {
 	route("GET /connectors", func(*http.Request) (int, string) {
 		return 200, `{"data":[{"name":"vault","kind":"cybervault","state":"failing","pulls":true,"receives":true,"lag_seconds":90.5,"last_error":{"at":"2026-01-02T15:04:05Z","error":"the token is wrong","advice":"make a new one"},"counts":{"findings_pulled":4,"findings_received":3,"errors":2}}],"next_cursor":null,"has_more":false}`
 	})
+	route("GET /connectors/vault/rejected", func(*http.Request) (int, string) {
+		return 200, `{"data":[{"number":7,"at":"2026-01-02T15:04:05Z","index":3,"error":"it has no id","item":"{\"x\":1}","bytes":7}],"next_cursor":null,"has_more":false}`
+	})
 	route("POST /webhooks", func(r *http.Request) (int, string) {
 		body, _ := io.ReadAll(r.Body)
 		if bytes.Contains(body, []byte("127.0.0.1")) {

@@ -98,7 +98,7 @@ func binary(r connectors.Request, kind string) (connectors.Batch, error) {
 	e.Time.Time = inbound.ParseTime(string(attribute(r.Header, "time")))
 	p := connectors.MapPiece(inbound.Piece{Raw: data, End: int64(len(r.Body))}, func(inbound.Piece) ([]hub.Finding, error) { return e.findings() })
 	if p.Reject != "" {
-		return connectors.Batch{Rejects: []connectors.Reject{{Error: p.Reject}}}, nil
+		return connectors.Batch{Rejects: []connectors.Reject{{Error: p.Reject, Item: r.Body}}}, nil
 	}
 	return connectors.Batch{Findings: p.Findings}, nil
 }

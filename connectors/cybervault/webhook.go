@@ -33,7 +33,7 @@ func (s *Source) Receive(_ context.Context, r connectors.Request) (connectors.Ba
 	case err != nil:
 		return connectors.Batch{}, err
 	case reason != "":
-		return connectors.Batch{Rejects: []connectors.Reject{{Index: 0, Error: reason}}}, nil
+		return connectors.Batch{Rejects: []connectors.Reject{{Index: 0, Error: reason, Item: r.Body}}}, nil
 	}
 	if f.Status == hub.FindingResolved {
 		s.touch.add(keyOf(f.SourceID))

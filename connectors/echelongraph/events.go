@@ -68,7 +68,7 @@ func (s *Source) heard(e event) connectors.Batch {
 	case "alert.created", "alert.resolved", "incident.created":
 		x, ok := readEntity(e.Data)
 		if !ok {
-			return refused("data: want an object with an id")
+			return refused(e, "data: want an object with an id")
 		}
 		if s.own.did(x.list(e), x) {
 			return connectors.Batch{}
@@ -76,7 +76,7 @@ func (s *Source) heard(e event) connectors.Batch {
 		f = e.item(x)
 	case "compliance.drift":
 		if f, fault = s.drift(e); fault != "" {
-			return refused(fault)
+			return refused(e, fault)
 		}
 		s.touched.add(f.SourceID)
 		s.wake()
@@ -84,14 +84,14 @@ func (s *Source) heard(e event) connectors.Batch {
 		s.wake()
 		return connectors.Batch{}
 	default:
-		return refused("type: want alert.created, alert.resolved, incident.created, scan.completed, compliance.score_changed or compliance.drift")
+		return refused(e, "type: want alert.created, alert.resolved, incident.created, scan.completed, compliance.score_changed or compliance.drift")
 	}
 	f.ObservedGiven = !f.ObservedAt.IsZero()
 	return connectors.Batch{Findings: []hub.Finding{f}}
 }
 
-func refused(why string) connectors.Batch {
-	return connectors.Batch{Rejects: []connectors.Reject{{Index: 0, Error: why}}}
+func refused(e event, why string) connectors.Batch {
+	return connectors.Batch{Rejects: []connectors.Reject{{Index: 0, Error: why, Item: e.Data}}}
 }
 
 // list is where an event's item is listed.

@@ -35,6 +35,9 @@ func (s Live) Listen(ctx context.Context) (func(context.Context, connectors.Acce
 	return func(ctx context.Context, accept connectors.Accept) error { return s.stay(ctx, conn, accept) }, nil
 }
 
+// Places is where events are heard.
+func (s Live) Places() []string { return []string{s.reads.Base.JoinPath(s.path("events")).String()} }
+
 // lasting is how long a connection has to live for its end to be a usual one: it
 // ends with its token, or with the process at the other end.
 const lasting = time.Minute
@@ -157,7 +160,7 @@ func (s Live) hear(ctx context.Context, conn *websocket.Conn, accept connectors.
 func (s Live) decode(body []byte) connectors.Batch {
 	var e event
 	if err := json.Unmarshal(body, &e); err != nil {
-		return refused("the message is not a JSON object with id, type and data")
+		return connectors.Batch{Rejects: []connectors.Reject{{Error: "the message is not a JSON object with id, type and data", Item: body}}}
 	}
 	return s.heard(e)
 }

@@ -61,8 +61,8 @@ func readCase(t testing.TB) connectortest.Read {
 		}
 		var b connectors.Batch
 		for i := range c.Hits {
-			if f, ok := s.finding(&c.Hits[i]); ok {
-				b.Findings = append(b.Findings, f)
+			if f, err := s.finding(&c.Hits[i]); err == nil && f != nil {
+				b.Findings = append(b.Findings, *f)
 			}
 		}
 		return b, nil

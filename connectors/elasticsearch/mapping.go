@@ -7,17 +7,17 @@ import (
 	"github.com/tocsin/tocsin/internal/inbound"
 )
 
-// finding maps a document; false if it is none that is wanted.
-func (s *Source) finding(h *document.Hit) (hub.Finding, bool) {
+// finding maps a document; nil if it is none that is wanted.
+func (s *Source) finding(h *document.Hit) (*hub.Finding, error) {
 	d, err := document.Read(h)
 	if err != nil {
 		s.odd.Add(1)
 		s.log.Warn("a document cannot be read", "index", h.Index, "id", h.ID, "error", err)
-		return hub.Finding{}, false
+		return nil, err
 	}
 	if !s.wanted(h, d) {
 		s.skipped.Add(1)
-		return hub.Finding{}, false
+		return nil, nil
 	}
 	f := d.Finding(s.cfg.TimeField)
 	if err := s.fill.Fill(&f, h.Source, s.now()); err != nil {
@@ -26,7 +26,7 @@ func (s *Source) finding(h *document.Hit) (hub.Finding, bool) {
 	}
 	f.SourceSequence = h.Version
 	inbound.Tidy(&f)
-	return f, true
+	return &f, nil
 }
 
 // wanted applies the condition. Building blocks of Elastic's rules are parts of

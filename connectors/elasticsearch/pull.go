@@ -117,7 +117,7 @@ func (w *walk) query() (jsontext.Value, error) {
 // take tells of what is new on a page, and makes it durable with the place where
 // to go on.
 func (w *walk) take(hits []document.Hit) error {
-	var page []hub.Finding
+	var page connectors.Page
 	before := w.mark
 	for i := range hits {
 		h := &hits[i]
@@ -129,17 +129,19 @@ func (w *walk) take(hits []document.Hit) error {
 		if known {
 			continue
 		}
-		f, ok := w.s.finding(h)
-		if ok {
-			page = append(page, f)
+		switch f, err := w.s.finding(h); {
+		case err != nil:
+			page.Rejects = append(page.Rejects, connectors.Reject{Index: i, Error: err.Error(), Item: h.Source})
+		case f != nil:
+			page.Findings = append(page.Findings, *f)
 		}
 	}
 	w.pos.forget(w.walked, w.mark.Add(-time.Duration(w.s.cfg.Overlap)))
 	w.pos.changed = w.pos.changed || w.mark.After(before)
-	if len(page) == 0 && len(hits) < w.size {
+	if len(page.Findings)+len(page.Rejects) == 0 && len(hits) < w.size {
 		return nil // the end of the pull stores the cursor
 	}
-	return w.emit(connectors.Page{Findings: page}, w.pos.store())
+	return w.emit(page, w.pos.store())
 }
 
 // time is the value that the document was sorted by.

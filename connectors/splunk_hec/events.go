@@ -172,7 +172,7 @@ func (r *reading) all() (b connectors.Batch, faults []fault, err error) {
 		findings, bad := r.s.findings(&p)
 		if bad != nil {
 			faults = append(faults, fault{*bad, r.count})
-			b.Rejects = append(b.Rejects, connectors.Reject{Index: r.count, Error: bad.Text})
+			b.Rejects = append(b.Rejects, connectors.Reject{Index: r.count, Error: bad.Text, Item: p.raw})
 			continue
 		}
 		b.Findings = append(b.Findings, findings...)

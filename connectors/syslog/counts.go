@@ -36,10 +36,14 @@ func (c *counts) open(addresses []string) {
 	c.listening = addresses
 }
 
-func (c *counts) report() jsontext.Value {
+func (c *counts) places() []string {
 	c.mu.Lock()
-	listening := slices.Clone(c.listening)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.listening)
+}
+
+func (c *counts) report() jsontext.Value {
+	listening := c.places()
 	b, err := json.Marshal(struct {
 		Listening   []string         `json:"listening"`
 		Connections int64            `json:"connections"`

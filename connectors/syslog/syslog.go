@@ -188,5 +188,8 @@ func (s *Source) limit() ratelimit.Limit {
 // Close does nothing: the sockets are closed when serving ends.
 func (*Source) Close() error { return nil }
 
+// Places are the sockets that are open.
+func (s *Source) Places() []string { return s.counts.places() }
+
 // Report tells what came in since the start.
 func (s *Source) Report() jsontext.Value { return s.counts.report() }

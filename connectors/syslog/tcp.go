@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -140,7 +141,7 @@ func (s *Source) take(b *connectors.Batch, m *mapper, msg []byte, sender netip.A
 	switch {
 	case err != nil:
 		s.counts.malformed.Add(1)
-		b.Rejects = append(b.Rejects, connectors.Reject{Index: int(index), Error: err.Error()})
+		b.Rejects = append(b.Rejects, connectors.Reject{Index: int(index), Error: err.Error(), Item: bytes.Clone(msg)})
 	case len(findings) == 0:
 		s.counts.skipped.Add(1)
 	}

@@ -64,7 +64,7 @@ func all(body []byte, each func(jsontext.Value) error, emit func(connectors.Part
 		case err != nil:
 			return err
 		case p.Bad != nil:
-			err = emit(connectors.Part{Reject: p.Bad.Error(), Start: p.Start, End: p.End})
+			err = emit(connectors.Part{Reject: p.Bad.Error(), Raw: p.Raw, Start: p.Start, End: p.End})
 		default:
 			err = each(p.Raw)
 		}

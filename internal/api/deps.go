@@ -324,6 +324,8 @@ type AuditStats struct {
 // Connectors is the state of the sources.
 type Connectors interface {
 	List(ctx context.Context, t hub.TenantID) ([]ConnectorState, error)
+	// Rejected shows the newest items of a source that could not be used.
+	Rejected(ctx context.Context, t hub.TenantID, name string) ([]RejectedItem, error)
 	// Do is sync, pause, resume or test.
 	Do(ctx context.Context, p hub.Principal, name, action string) (ConnectorState, error)
 }
@@ -332,17 +334,33 @@ type Connectors interface {
 type ConnectorState struct {
 	Name        string           `json:"name"`
 	Kind        string           `json:"kind"`
-	State       string           `json:"state"` // pulling, waiting, throttled, failing, paused or listening
+	State       string           `json:"state"` // pulling, waiting, throttled, failing, paused, listening, standby or stopped
 	Pulls       bool             `json:"pulls"`
 	Receives    bool             `json:"receives"`
+	Listens     bool             `json:"listens"`
+	Mirrors     bool             `json:"mirrors"`              // is told what becomes of its findings here
+	ListensOn   []string         `json:"listens_on,omitempty"` // where what is sent to it is taken, and where it has connected to
+	Interval    *hub.Duration    `json:"interval,omitempty"`
 	Cursor      string           `json:"cursor,omitempty"`
 	LastSuccess time.Time        `json:"last_success,omitzero"`
+	LastAttempt time.Time        `json:"last_attempt,omitzero"`
 	NextAttempt time.Time        `json:"next_attempt,omitzero"`
 	Lag         *float64         `json:"lag_seconds,omitempty"`
 	Failures    int              `json:"consecutive_failures,omitempty"`
 	LastError   *ConnectorFault  `json:"last_error,omitempty"`
 	Counts      map[string]int64 `json:"counts"`
 	Report      jsontext.Value   `json:"report,omitempty"` // what the source system last said of itself
+}
+
+// A RejectedItem is an item that a source sent, or listed, and that could not be
+// used.
+type RejectedItem struct {
+	Number int64     `json:"number"` // among the source's, from 1
+	At     time.Time `json:"at"`
+	Index  int       `json:"index"` // in its request or page, from 0
+	Error  string    `json:"error"`
+	Item   string    `json:"item,omitempty"`  // as it came, if that is known; the first 16 KiB
+	Bytes  int       `json:"bytes,omitempty"` // of the whole item
 }
 
 // A ConnectorFault is what went wrong last and what to do about it.

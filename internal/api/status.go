@@ -40,6 +40,14 @@ func (s *Server) connectorRoutes() {
 			all, err := s.deps.Connectors.List(ctx, p.Tenant)
 			return listOf(List[ConnectorState]{Data: all}, err)
 		})
+	register(s, operation{method: "GET", path: "/connectors/{name}/rejected", permission: "connectors:read", summary: "List the newest items of a source that could not be used", tag: tag},
+		func(ctx context.Context, p hub.Principal, in *struct {
+			Name string `path:"name" maxLength:"100"`
+		},
+		) (*listOutput[RejectedItem], error) {
+			all, err := s.deps.Connectors.Rejected(ctx, p.Tenant, in.Name)
+			return listOf(List[RejectedItem]{Data: all}, err)
+		})
 	for _, action := range []string{"sync", "pause", "resume", "test"} {
 		register(s, operation{method: "POST", path: "/connectors/{name}/" + action, permission: "connectors:update", summary: "Do " + action + " with a source", tag: tag},
 			func(ctx context.Context, p hub.Principal, in *struct {

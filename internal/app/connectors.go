@@ -54,6 +54,9 @@ func (c *cursors) Commit(ctx context.Context, t hub.TenantID, name string, page 
 		return err
 	}
 	return c.st.Do(ctx, func(tx *store.Tx) error {
+		if err := tx.KeepRejected(t, name, rejected(page.Rejects)); err != nil {
+			return err
+		}
 		if inv != nil {
 			if err := putInventory(tx, p, inv); err != nil {
 				return err
@@ -61,6 +64,15 @@ func (c *cursors) Commit(ctx context.Context, t hub.TenantID, name string, page 
 		}
 		return c.commit(tx, p, own, msgs, cursor)
 	})
+}
+
+// rejected are rejected items as they are kept.
+func rejected(all []connectors.Reject) []store.Rejected {
+	out := make([]store.Rejected, len(all))
+	for i, r := range all {
+		out[i] = store.Rejected{Index: r.Index, Error: r.Error, Item: string(r.Item)}
+	}
+	return out
 }
 
 func (c *cursors) commit(tx *store.Tx, p hub.Principal, own []*hub.Finding, msgs []*message.Message, cursor []byte) error {
@@ -120,8 +132,9 @@ func (s *sources) List(_ context.Context, t hub.TenantID) ([]api.ConnectorState,
 
 func connectorView(s connectors.State) api.ConnectorState {
 	v := api.ConnectorState{
-		Name: s.Name, Kind: s.Kind, State: string(s.Phase), Pulls: s.Pulls, Receives: s.Receives, Cursor: s.Cursor,
-		LastSuccess: s.LastSuccess, NextAttempt: s.NextAttempt, Lag: s.Lag, Failures: s.Failures, Report: s.Report,
+		Name: s.Name, Kind: s.Kind, State: string(s.Phase), Pulls: s.Pulls, Receives: s.Receives, Listens: s.Listens, Mirrors: s.Mirrors,
+		ListensOn: s.Places, Interval: s.Interval, Cursor: s.Cursor,
+		LastSuccess: s.LastSuccess, LastAttempt: s.LastAttempt, NextAttempt: s.NextAttempt, Lag: s.Lag, Failures: s.Failures, Report: s.Report,
 		Counts: map[string]int64{
 			"pulls": s.Counts.Pulls, "errors": s.Counts.Errors, "findings_pulled": s.Counts.Pulled,
 			"findings_received": s.Counts.Received, "rejected": s.Counts.Rejected, "throttled": s.Counts.Throttled,
@@ -131,6 +144,23 @@ func connectorView(s connectors.State) api.ConnectorState {
 		v.LastError = &api.ConnectorFault{At: f.At, Error: f.Message, Advice: f.Advice}
 	}
 	return v
+}
+
+// Rejected shows the items of a source that could not be used.
+func (s *sources) Rejected(ctx context.Context, t hub.TenantID, name string) ([]api.RejectedItem, error) {
+	if _, err := s.fleet.State(t, name); err != nil {
+		return nil, err
+	}
+	var kept []store.Rejected
+	err := s.st.View(ctx, func(r *store.Reader) (err error) {
+		kept, err = r.Rejected(t, name)
+		return err
+	})
+	out := make([]api.RejectedItem, len(kept))
+	for i, x := range kept {
+		out[i] = api.RejectedItem{Number: x.N, At: x.At, Index: x.Index, Error: x.Error, Item: x.Item, Bytes: x.Bytes}
+	}
+	return out, err
 }
 
 // Do is sync, pause, resume or test.

@@ -23,7 +23,7 @@ type Piece struct {
 	Raw        jsontext.Value
 	Start, End int64 // in bytes
 	Line       int64 // where it begins, from 1
-	Bad        error // why it is none; then Raw may be nil
+	Bad        error // why it is none; then Raw is its text, if that is known
 }
 
 // Items goes through an input: one object, an array of them, or any number of
@@ -81,7 +81,7 @@ func (it *Items) Next() (Piece, error) {
 		start := it.stream.base
 		it.stream = nil
 		if !errors.Is(err, io.EOF) {
-			return Piece{Start: start, End: it.lines.end, Line: it.lines.line, Bad: err}, nil
+			return Piece{Raw: bytes.Clone(bytes.TrimSpace(it.lines.buf)), Start: start, End: it.lines.end, Line: it.lines.line, Bad: err}, nil
 		}
 	}
 }
@@ -195,15 +195,37 @@ func (it *Items) keep(in *frame, name string) error {
 	return nil
 }
 
-// looksLikeLines reports whether the first line is an object of its own and
-// others follow. A longer one is read as a stream, which takes lines as well.
+// looksLikeLines reports whether the input is objects, a line each: the first
+// line is one and others follow, or it is none and cannot begin a longer value,
+// while a later line is one. A line longer than the reader's buffer is read as a
+// stream, which takes lines as well.
 func looksLikeLines(r *bufio.Reader) bool {
 	start, _ := r.Peek(r.Size())
-	line, rest, more := bytes.Cut(bytes.TrimLeft(start, " \t\r\n"), []byte("\n"))
-	if !more || !bytes.HasPrefix(line, []byte("{")) {
+	start = bytes.TrimLeft(start, " \t\r\n")
+	first, rest, more := bytes.Cut(start, newline)
+	next := len(start) - len(bytes.TrimLeft(rest, " \t\r\n"))
+	if !more || next == len(start) {
 		return false
 	}
-	return jsontext.Value(line).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) && len(bytes.TrimSpace(rest)) > 0
+	return isObject(first) || faultIn(start, next) && slices.ContainsFunc(bytes.Split(rest, newline), isObject)
+}
+
+func isObject(line []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("{")) && jsontext.Value(line).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
+// faultIn reports whether there is a fault up to a byte of the text, so that what
+// stands before it is not the beginning of a value.
+func faultIn(text []byte, upTo int) bool {
+	d := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for {
+		_, err := d.ReadToken()
+		if err == nil {
+			continue
+		}
+		var fault *jsontext.SyntacticError
+		return errors.As(err, &fault) && !errors.Is(err, io.ErrUnexpectedEOF) && fault.ByteOffset <= int64(upTo)
+	}
 }
 
 // lines reads lines that are not empty.
