@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -79,8 +80,8 @@ func (s *Source) login(ctx context.Context) (connectors.Tokens, error) {
 	case err == nil && g.RequiresMFA:
 		err = hub.E(hub.Unauthorized, "the code was not taken")
 	}
-	if second && !aboutPassword(err) {
-		err = s.codes.Outcome(err)
+	if second {
+		err = s.judge(err)
 	}
 	if err != nil {
 		return connectors.Tokens{}, err
@@ -89,15 +90,30 @@ func (s *Source) login(ctx context.Context) (connectors.Tokens, error) {
 	return g.tokens()
 }
 
-// aboutPassword reports whether a login was refused for its password, as far as
-// their text tells. Any other refusal may be one of the code.
-func aboutPassword(err error) bool {
+// judge tells what became of a login with a code. A refusal is taken for one of
+// the code, and tried with the next, unless their text says that it is not.
+func (s *Source) judge(err error) error {
+	if says(err, "password", "credential") && !says(err, "code", "mfa") {
+		return err
+	}
+	out := s.codes.Outcome(err)
+	if hub.KindOf(out) == hub.Unauthorized && !says(err, "code", "mfa") {
+		return err // which names all that may be wrong
+	}
+	return out
+}
+
+// says reports whether their text to a refused login has one of the words.
+func says(err error, words ...string) bool {
 	var e *hub.Error
-	if !errors.As(err, &e) || e.Err == nil || e.Kind != hub.Unauthorized {
+	if !errors.As(err, &e) {
 		return false
 	}
-	text := strings.ToLower(e.Err.Error())
-	return strings.Contains(text, "password") || strings.Contains(text, "credential")
+	text := e.Msg
+	if e.Err != nil {
+		text = e.Err.Error() // status, path and their answer
+	}
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(strings.ToLower(text), w) })
 }
 
 // renew exchanges a token for a newer one, which works while it is good. One

@@ -115,6 +115,28 @@ func TestCodeUsedBeforeARestart(t *testing.T) {
 	})
 }
 
+// TestRefusalThatTellsNothing: the document's own words for 401 say neither that
+// it is the code nor that it is the password.
+func TestRefusalThatTellsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, sim.Options{MFA: true}, "")
+		b.edit = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/api/v1/auth/login" {
+				return false
+			}
+			unkind.Answer(w, 401, map[string]any{"success": false, "data": nil, "error": "Unauthorized - Invalid or missing token"})
+			return true
+		}
+		for i, want := range []hub.Kind{hub.RateLimited, hub.RateLimited, hub.Unauthorized} {
+			time.Sleep(31 * time.Second)
+			err := b.try(t.Context())
+			if hub.KindOf(err) != want || want == hub.Unauthorized && !strings.Contains(err.Error(), "email, password and totp_secret") {
+				t.Errorf("try %d: %v, want %s", i+1, err, want)
+			}
+		}
+	})
+}
+
 // TestCodeByTheirClock: codes are made for the time that their clock shows.
 func TestCodeByTheirClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
