@@ -49,6 +49,9 @@ type Gathering struct {
 	// InOrder sends what is about one subject in order, one after the other, whether
 	// or not the endpoint asks for it. The [Queue] sees to it.
 	InOrder bool
+	// StepsApart sends what steps of playbooks ask for one by one: their words would
+	// be lost in a summary.
+	StepsApart bool
 }
 
 // GatheringOf gives what t says about e, the zero value if t is no Gatherer.

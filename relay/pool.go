@@ -76,24 +76,50 @@ func (s *lanes) gathered(l *lane) time.Time {
 
 // join takes into the send of t what goes together with it.
 func (s *lanes) join(l *lane, t *task) {
-	n := l.waiting() + 1
-	if l.gather.From == 0 || n < l.gather.From || t.Delivery.Probe || l.limit == 1 {
-		n = 1
-	}
-	n = min(n, s.most(l))
-	if l.limit > 0 {
-		n = min(n, l.limit)
-	}
-	for len(t.with)+1 < n && l.head() != nil {
-		other := l.pop()
-		t.with = append(t.with, other)
-		if t.until.After(other.until) {
-			t.until = other.until
-		}
-		t.timeout = max(t.timeout, other.timeout)
-	}
 	t.pool, l.whole, l.since = l.pool, false, time.Time{}
 	t.pool.busy = true
+	most := s.most(l)
+	if l.limit > 0 {
+		most = min(most, l.limit)
+	}
+	if l.gather.From == 0 || most < 2 || l.apart(t) || 1+l.count(l.joins) < l.gather.From {
+		return
+	}
+	for _, q := range []*[]*task{&l.late, &l.fresh} {
+		rest := (*q)[:0]
+		for _, other := range *q {
+			if len(t.with)+1 == most || l.apart(other) {
+				rest = append(rest, other)
+				continue
+			}
+			t.with = append(t.with, other)
+			if t.until.After(other.until) {
+				t.until = other.until
+			}
+			t.timeout = max(t.timeout, other.timeout)
+		}
+		clear((*q)[len(rest):])
+		*q = rest
+	}
+}
+
+// apart reports whether a task goes by itself.
+func (l *lane) apart(t *task) bool {
+	return t.Delivery.Probe || l.gather.StepsApart && t.Delivery.Run != ""
+}
+
+func (l *lane) joins(t *task) bool { return !l.apart(t) }
+
+// count tells how many of those that wait are such.
+func (l *lane) count(such func(*task) bool) (n int) {
+	for _, q := range [][]*task{l.late, l.fresh} {
+		for _, t := range q {
+			if such(t) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // end ends a send of a lane of the pool.

@@ -16,7 +16,8 @@ import (
 
 // Sizes of a whole message.
 const (
-	maxText   = 40_000 // characters
+	maxText   = 40_000 // characters; what is more is cut off
+	maxEdited = 4_000  // of the text that chat.update takes
 	maxBlocks = 13_200 // characters of the encoded blocks, above which msg_blocks_too_long was seen
 )
 
@@ -30,8 +31,16 @@ type post struct {
 	Blocks         []map[string]any `json:"blocks"`
 	Attachments    []map[string]any `json:"attachments"`
 	ReplyBroadcast any              `json:"reply_broadcast"`
+	Metadata       *metadata        `json:"metadata"`
 
 	blocksGiven bool
+	query       url.Values // of methods that read
+}
+
+// metadata is what an app hangs on a message, for itself.
+type metadata struct {
+	EventType    string         `json:"event_type"`
+	EventPayload map[string]any `json:"event_payload"`
 }
 
 // known are the arguments that exist beside those that post reads.
@@ -43,9 +52,14 @@ var known = []string{
 
 func (s *Sim) api(w http.ResponseWriter, r *http.Request) {
 	method := strings.TrimPrefix(r.URL.Path, "/api/")
-	if !slices.Contains([]string{"chat.postMessage", "chat.update", "auth.test"}, method) {
+	scope, known := scopes[method]
+	if !known {
 		s.Violate(r, "method is not simulated")
 		refuse(w, "unknown_method")
+		return
+	}
+	if method == "oauth.v2.access" {
+		s.access(w, r)
 		return
 	}
 	if r.Method != http.MethodPost && method != "auth.test" {
@@ -53,7 +67,7 @@ func (s *Sim) api(w http.ResponseWriter, r *http.Request) {
 		refuse(w, "method_not_supported")
 		return
 	}
-	p, fault := read(r)
+	p, fault := read(r, strings.HasPrefix(method, "chat."))
 	if fault != "" {
 		s.Violate(r, "body: %s", fault)
 		refuse(w, fault)
@@ -63,7 +77,15 @@ func (s *Sim) api(w http.ResponseWriter, r *http.Request) {
 		refuse(w, fault)
 		return
 	}
+	if given := s.granted(); scope != "" && !slices.Contains(given, scope) {
+		unkind.Answer(w, 200, map[string]any{"ok": false, "error": "missing_scope", "needed": scope, "provided": strings.Join(given, ",")})
+		return
+	}
 	switch method {
+	case "conversations.history", "conversations.replies":
+		s.history(w, r, p, method == "conversations.replies")
+	case "users.info":
+		s.userInfo(w, r, p)
 	case "auth.test":
 		unkind.Answer(w, 200, map[string]any{
 			"ok": true, "url": "https://tocsin-sim.slack.example/", "team": "Simulated", "team_id": "T024BE7LD",
@@ -86,7 +108,10 @@ func (s *Sim) auth(r *http.Request, form string) string {
 	case token == "":
 		s.Violate(r, "no token")
 		return "not_authed"
-	case token != s.token:
+	case strings.HasPrefix(token, "xapp-") || strings.HasPrefix(token, "xoxe-"):
+		s.Violate(r, "an app-level or configuration token")
+		return "not_allowed_token_type"
+	case !s.tokenIs(token):
 		return "invalid_auth"
 	}
 	return ""
@@ -102,7 +127,7 @@ func refuse(w http.ResponseWriter, code string, messages ...string) {
 }
 
 // read takes JSON or a form, as Slack does; a fault is an error code.
-func read(r *http.Request) (post, string) {
+func read(r *http.Request, strict bool) (post, string) {
 	var p post
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
@@ -117,7 +142,7 @@ func read(r *http.Request) (post, string) {
 	case media == "application/json":
 		return fromJSON(body)
 	case media == "application/x-www-form-urlencoded":
-		return fromForm(string(body))
+		return fromForm(string(body), strict)
 	}
 	return p, "invalid_post_type"
 }
@@ -137,17 +162,27 @@ func fromJSON(body []byte) (post, string) {
 	return p, ""
 }
 
-func fromForm(body string) (post, string) {
+func fromForm(body string, strict bool) (post, string) {
 	v, err := url.ParseQuery(body)
 	if err != nil {
 		return post{}, "invalid_form_data"
 	}
 	for name := range v {
-		if !slices.Contains(known, name) {
+		if strict && !slices.Contains(known, name) {
 			return post{}, "invalid_arguments"
 		}
 	}
-	p := post{Token: v.Get("token"), Channel: v.Get("channel"), TS: v.Get("ts"), ThreadTS: v.Get("thread_ts"), Text: v.Get("text")}
+	p := post{Token: v.Get("token"), Channel: v.Get("channel"), TS: v.Get("ts"), ThreadTS: v.Get("thread_ts"), Text: v.Get("text"), query: v}
+	if v.Get("reply_broadcast") != "" {
+		p.ReplyBroadcast = v.Get("reply_broadcast")
+	}
+	if v.Get("metadata") != "" {
+		d := json.NewDecoder(strings.NewReader(v.Get("metadata")))
+		d.DisallowUnknownFields()
+		if d.Decode(&p.Metadata) != nil {
+			return p, "invalid_metadata_format"
+		}
+	}
 	if v.Get("blocks") != "" {
 		p.blocksGiven = true
 		if json.Unmarshal([]byte(v.Get("blocks")), &p.Blocks) != nil {
@@ -178,16 +213,20 @@ func content(p post) (code string, messages []string) {
 	if utf8.RuneCountInString(p.Text) > maxText {
 		return "msg_too_long", nil
 	}
-	for _, a := range p.Attachments {
-		if blocks, ok := a["blocks"].([]any); ok {
-			messages = append(messages, checkBlocks(asObjects(blocks), "/attachments/0/blocks")...)
-		}
+	if fault := p.Metadata.fault(); fault != "" {
+		return fault, nil
+	}
+	if len(p.Attachments) > 100 {
+		return "too_many_attachments", nil
+	}
+	for i, a := range p.Attachments {
+		messages = append(messages, checkAttachment(a, fmt.Sprintf("/attachments/%d", i))...)
 	}
 	messages = append(messages, checkBlocks(p.Blocks, "/blocks")...)
 	if len(messages) > 0 {
 		return "invalid_blocks", messages
 	}
-	if b, _ := json.Marshal(p.Blocks); utf8.RuneCount(b) > maxBlocks {
+	if utf8.RuneCount(encoded(p.Blocks))+utf8.RuneCount(encoded(p.Attachments)) > maxBlocks {
 		return "msg_blocks_too_long", nil
 	}
 	return "", nil
@@ -199,6 +238,7 @@ func (s *Sim) postMessage(w http.ResponseWriter, r *http.Request, p post) {
 		refuse(w, "channel_not_found")
 		return
 	}
+	p.Channel = channelID(p.Channel)
 	s.mu.Lock()
 	limits, broken := s.limits, s.channels[p.Channel]
 	s.mu.Unlock()
@@ -212,10 +252,21 @@ func (s *Sim) postMessage(w http.ResponseWriter, r *http.Request, p post) {
 	if !s.checked(w, r, p) {
 		return
 	}
-	if p.ThreadTS != "" && s.find(p.Channel, p.ThreadTS) == nil {
-		s.Violate(r, "thread_ts %s names no message of the channel", p.ThreadTS)
-		refuse(w, "message_not_found")
-		return
+	if p.ThreadTS != "" {
+		parent := s.find(p.Channel, p.ThreadTS)
+		if parent == nil {
+			if !s.was(p.Channel, p.ThreadTS) {
+				s.Violate(r, "thread_ts %s never was a message of the channel", p.ThreadTS)
+			}
+			refuse(w, "thread_not_found")
+			return
+		}
+		if parent.ThreadTS != "" {
+			s.Violate(r, "thread_ts %s is a reply, not the message that began the thread", p.ThreadTS)
+		}
+	}
+	if p.ThreadTS == "" && p.ReplyBroadcast != nil {
+		s.Violate(r, "reply_broadcast without thread_ts")
 	}
 	m := s.add(p, false)
 	unkind.Answer(w, 200, map[string]any{"ok": true, "channel": m.Channel, "ts": m.TS, "message": m.shown()})
@@ -225,6 +276,9 @@ func (m Message) shown() map[string]any {
 	shown := map[string]any{"type": "message", "user": "U024BOT", "bot_id": "B024BOT", "text": m.Text, "ts": m.TS}
 	if len(m.Blocks) > 0 {
 		shown["blocks"] = m.Blocks
+	}
+	if len(m.Attachments) > 0 {
+		shown["attachments"] = m.Attachments
 	}
 	if m.ThreadTS != "" {
 		shown["thread_ts"] = m.ThreadTS
@@ -238,7 +292,8 @@ func (s *Sim) add(p post, webhook bool) Message {
 	defer s.mu.Unlock()
 	s.serial++
 	m := &Message{
-		Channel: p.Channel, ThreadTS: p.ThreadTS, Text: p.Text, Blocks: p.Blocks, Webhook: webhook, At: s.Now(),
+		Channel: p.Channel, ThreadTS: p.ThreadTS, Text: p.Text, Blocks: p.Blocks, Attachments: p.Attachments, Webhook: webhook, At: s.Now(),
+		Broadcast: p.ReplyBroadcast == "true" || p.ReplyBroadcast == true, metadata: p.Metadata,
 		TS: fmt.Sprintf("%d.%06d", s.Now().Unix(), s.serial%1_000_000),
 	}
 	m.Mentions = allMentions(p)
@@ -247,11 +302,12 @@ func (s *Sim) add(p post, webhook bool) Message {
 }
 
 func allMentions(p post) []string {
-	b, _ := json.Marshal(p.Blocks)
-	var plain any
 	text := p.Text
-	if json.Unmarshal(b, &plain) == nil {
-		text += gather(plain)
+	for _, b := range [][]byte{encoded(p.Blocks), encoded(p.Attachments)} {
+		var plain any
+		if json.Unmarshal(b, &plain) == nil {
+			text += gather(plain)
+		}
 	}
 	return mentions(text)
 }
@@ -293,15 +349,31 @@ func (s *Sim) update(w http.ResponseWriter, r *http.Request, p post) {
 	if !s.within(w, r, "chat.update", float64(perMinute)/60, perMinute) {
 		return
 	}
+	if p.Channel != channelID(p.Channel) {
+		s.Violate(r, "chat.update wants the id of a channel, not %q", p.Channel)
+		refuse(w, "channel_not_found")
+		return
+	}
 	m := s.find(p.Channel, p.TS)
 	if m == nil {
-		s.Violate(r, "ts %q names no message of channel %q", p.TS, p.Channel)
+		if !s.was(p.Channel, p.TS) {
+			s.Violate(r, "ts %q never was a message of channel %q", p.TS, p.Channel)
+		}
 		refuse(w, "message_not_found")
 		return
 	}
-	if m.Webhook {
-		s.Violate(r, "a webhook's message cannot be edited")
+	if m.Webhook || m.Foreign {
+		s.Violate(r, "somebody else's message cannot be edited")
 		refuse(w, "cant_update_message")
+		return
+	}
+	if s.windowClosed() {
+		refuse(w, "edit_window_closed")
+		return
+	}
+	if utf8.RuneCountInString(p.Text) > maxEdited {
+		s.Violate(r, "a text of more than %d characters", maxEdited)
+		refuse(w, "msg_too_long")
 		return
 	}
 	if !s.checked(w, r, p) {
@@ -312,7 +384,10 @@ func (s *Sim) update(w http.ResponseWriter, r *http.Request, p post) {
 	if p.Text != "" || !p.blocksGiven {
 		m.Text = p.Text
 	}
-	m.Blocks = p.Blocks
+	m.Blocks, m.Attachments = p.Blocks, p.Attachments
+	if p.Metadata != nil {
+		m.metadata = p.Metadata
+	}
 	m.Mentions = allMentions(p)
 	m.Edits++
 	shown := m.shown()
@@ -339,7 +414,7 @@ func (s *Sim) incoming(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, broken, http.StatusGone)
 		return
 	}
-	p, fault := read(r)
+	p, fault := read(r, true)
 	if fault == "" {
 		fault, _ = content(p)
 	} else {

@@ -2,6 +2,7 @@ package slack
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -27,6 +28,29 @@ func checkBlocks(blocks []map[string]any, at string) []string {
 	}
 	return c.faults
 }
+
+// checkAttachment says what is wrong with an attachment.
+func checkAttachment(a map[string]any, at string) []string {
+	c := &checker{}
+	for name := range a {
+		if !slices.Contains([]string{"color", "blocks", "fallback", "text", "pretext", "title", "title_link", "fields", "mrkdwn_in", "footer", "ts"}, name) {
+			c.fault(at+"/"+name, "unknown member")
+		}
+	}
+	if color, ok := a["color"].(string); ok && !colorForm.MatchString(color) {
+		c.fault(at+"/color", "must be good, warning, danger or a hex colour")
+	}
+	blocks, ok := a["blocks"].([]any)
+	if !ok || len(blocks) == 0 {
+		if a["text"] == nil && a["fallback"] == nil {
+			c.fault(at, "an empty attachment")
+		}
+		return c.faults
+	}
+	return append(c.faults, checkBlocks(asObjects(blocks), at+"/blocks")...)
+}
+
+var colorForm = regexp.MustCompile(`^(good|warning|danger|#[0-9a-fA-F]{6})$`)
 
 type checker struct{ faults []string }
 
@@ -114,6 +138,9 @@ func (c *checker) element(e map[string]any, at string) {
 		c.text(e["text"], at+"/text", 75, "plain_text")
 		c.length(e, at, "value", 0, 2000)
 		c.length(e, at, "url", 0, 3000)
+		if link, ok := e["url"].(string); ok && !strings.HasPrefix(link, "https://") && !strings.HasPrefix(link, "http://") {
+			c.fault(at+"/url", "must be a valid URL")
+		}
 		if style, ok := e["style"].(string); ok && style != "primary" && style != "danger" {
 			c.fault(at+"/style", "must be one of primary, danger")
 		}

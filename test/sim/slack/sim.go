@@ -1,5 +1,7 @@
 // Package slack simulates what the hub uses of Slack: the Web API methods
-// chat.postMessage, chat.update and auth.test, and incoming webhooks.
+// chat.postMessage, chat.update, conversations.history, conversations.replies,
+// users.info, oauth.v2.access and auth.test, incoming webhooks, buttons with their
+// signed interactions and response_url, and the page on which an app is installed.
 //
 // It enforces the limits that Slack's documentation gives: one message a
 // second for a channel, 50 updates a minute, both with 429 and Retry-After;
@@ -14,6 +16,8 @@
 //	GET  /_sim/messages[?channel=C…]   messages as they stand, with their edits
 //	POST /_sim/click     {"channel", "ts", "action_id", "url", "secret", "user"}
 //	     presses a button: posts the signed interaction to url, gives its answer
+//	POST /_sim/delete    {"channel", "ts"}   somebody deletes a message
+//	GET  /_sim/whispers  what was said to one person only, by response_url
 //	PUT  /_sim/limits    {"per_second", "burst", "updates_per_minute"}
 //	PUT  /_sim/channels  {"C0123": "is_archived"}   a channel's error; "" for none
 package slack
@@ -41,6 +45,8 @@ type Options struct {
 	Token       string // of the bot
 	WebhookPath string // the incoming webhook; its channel is C0WEBHOOK
 	Limits      Limits
+	App         App
+	Scopes      []string // of the token; nil for all that there are
 }
 
 // Limits are Slack's rates; zero fields take Slack's own.
@@ -71,9 +77,16 @@ type Message struct {
 	Text     string           `json:"text"`
 	Blocks   []map[string]any `json:"blocks,omitempty"`
 	Edits    int              `json:"edits"`
-	Webhook  bool             `json:"webhook,omitempty"`
-	Mentions []string         `json:"mentions,omitempty"` // that would notify people
-	At       time.Time        `json:"at"`
+
+	Attachments []map[string]any `json:"attachments,omitempty"`
+	Broadcast   bool             `json:"broadcast,omitempty"`
+	Foreign     bool             `json:"foreign,omitempty"` // another app's
+
+	Webhook  bool      `json:"webhook,omitempty"`
+	Mentions []string  `json:"mentions,omitempty"` // that would notify people
+	At       time.Time `json:"at"`
+
+	metadata *metadata
 }
 
 // A Sim is the simulated Slack. It is an [http.Handler].
@@ -89,13 +102,27 @@ type Sim struct {
 	messages []*Message
 	rates    map[string]*rate
 	serial   int
+	deleted  map[string]bool // channel and ts of what is gone
+	closed   bool            // messages are too old to be edited
+	app      App
+	scopes   []string
+	users    map[string]User
+	codes    map[string]code
+	tokens   map[string]bool // of installs
+	hooks    map[string]*hook
+	whispers []Whisper
+	host     string // under which the simulator was last called
 }
 
 // New makes a simulator.
 func New(o Options) *Sim {
 	s := &Sim{
 		Side: unkind.New("slack", o.Options), token: o.Token, webhook: o.WebhookPath, limits: o.Limits.complete(),
-		channels: map[string]string{}, rates: map[string]*rate{},
+		channels: map[string]string{}, rates: map[string]*rate{}, deleted: map[string]bool{}, users: usual(), app: o.App.complete(),
+		codes: map[string]code{}, tokens: map[string]bool{}, hooks: map[string]*hook{}, scopes: o.Scopes,
+	}
+	if s.scopes == nil {
+		s.scopes = allScopes
 	}
 	if s.token == "" {
 		s.token = DefaultToken
@@ -140,7 +167,14 @@ func (s *Sim) Break(channel, fault string) {
 }
 
 func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	s.host = r.Host
+	s.mu.Unlock()
 	switch {
+	case r.URL.Path == "/oauth/v2/authorize":
+		s.authorize(w, r)
+	case strings.HasPrefix(r.URL.Path, "/actions/"):
+		s.whisper(w, r)
 	case unkind.Steering(r):
 		s.steer(w, r)
 	case strings.HasPrefix(r.URL.Path, "/services/"):

@@ -109,7 +109,7 @@ func TestErrors(t *testing.T) {
 		{"as text", "/api/chat.postMessage", `{}`, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, "invalid_post_type"},
 		{"not UTF-8", "/api/chat.postMessage", "{\"channel\":\"C1\",\"text\":\"\xff\"}", nil, "invalid_charset"},
 		{"archived", "/api/chat.postMessage", `{"channel":"C9","text":"a"}`, nil, "is_archived"},
-		{"thread of nothing", "/api/chat.postMessage", `{"channel":"C1","text":"a","thread_ts":"1.1"}`, nil, "message_not_found"},
+		{"thread of nothing", "/api/chat.postMessage", `{"channel":"C1","text":"a","thread_ts":"1.1"}`, nil, "thread_not_found"},
 		{"update of nothing", "/api/chat.update", `{"channel":"C1","ts":"1.1","text":"a"}`, nil, "message_not_found"},
 		{"unknown method", "/api/chat.delete", `{}`, nil, "unknown_method"},
 	}
