@@ -178,9 +178,14 @@ func (w *pull) enough(l list, m *connectors.Memory, seen order) bool {
 // overflow takes note of a stage that is longer than can be asked for. It costs
 // nothing but of what is open: the rest is older than what was told.
 func (w *pull) overflow(l list, limit int) {
-	if l.isOpen(w.Stage) || w.Stage == 0 && w.memory(l.name).Sweeps() == 1 {
-		w.crowded = append(w.crowded, fmt.Sprintf("more %s than max_results allows (%d)", l.name, limit))
+	if !l.isOpen(w.Stage) && (w.Stage > 0 || w.memory(l.name).Sweeps() > 1) {
+		return
 	}
+	if limit < w.source.cfg.MaxResults {
+		w.crowded = append(w.crowded, fmt.Sprintf("an answer above 16 MiB cannot be taken, so that no more than %d %s are seen; resolve old ones there", limit, l.name))
+		return
+	}
+	w.crowded = append(w.crowded, fmt.Sprintf("there are more %s than max_results allows (%d); raise it, or older ones are not seen", l.name, limit))
 }
 
 // suspect tells people of an answer that looks as if it had been cut by a limit

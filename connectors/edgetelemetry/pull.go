@@ -3,7 +3,6 @@ package edgetelemetry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/tocsin/tocsin/connectors"
@@ -155,12 +154,12 @@ func (w *pull) finish() error {
 		return err
 	}
 	for name, m := range w.Memory {
-		if n := m.Untracked(); n > 0 {
-			w.crowded = append(w.crowded, fmt.Sprintf("%d open %s are more than max_tracked allows", n, name))
+		if m.Untracked() > 0 {
+			w.crowded = append(w.crowded, "there are more open "+name+" than max_tracked allows; raise it, or the end of some is not seen")
 		}
 	}
 	if len(w.crowded) > 0 {
-		return hub.E(hub.Invalid, vendor+": "+w.crowded[0]+"; raise it, or the end of some is not seen")
+		return hub.E(hub.Invalid, vendor+": "+w.crowded[0])
 	}
 	return nil
 }

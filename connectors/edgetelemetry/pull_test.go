@@ -189,7 +189,7 @@ func TestAnswerTooLarge(t *testing.T) {
 			b.sim.AddAlert(sim.Alert{Severity: "low", Desc: text})
 		}
 		time.Sleep(time.Minute)
-		if err := b.try(t.Context()); hub.KindOf(err) != hub.Invalid {
+		if err := b.try(t.Context()); hub.KindOf(err) != hub.Invalid || !strings.Contains(err.Error(), "16 MiB") {
 			t.Errorf("more than can be taken: %v", err)
 		}
 		if got := strings.Count(b.said("alert"), "open"); got < 100 {
@@ -258,6 +258,21 @@ func TestEnrichment(t *testing.T) {
 		b.pull(t)
 		if b.count("GET /graph/blast-radius") > 0 {
 			t.Errorf("turned off: %v", b.asked)
+		}
+	})
+}
+
+func TestMoreThanCanBeRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, sim.Options{}, ", max_tracked: 5")
+		for range 7 {
+			b.sim.AddAlert(sim.Alert{Severity: "low"})
+		}
+		if err := b.try(t.Context()); hub.KindOf(err) != hub.Invalid || !strings.Contains(err.Error(), "more open alerts than max_tracked allows") {
+			t.Errorf("%v", err)
+		}
+		if got := strings.Count(b.said("alert"), "fired low open"); got < 7 {
+			t.Errorf("%d alerts told, want all 7", got)
 		}
 	})
 }
