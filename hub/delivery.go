@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -248,4 +249,15 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(string(b))
 	*d = Duration(v)
 	return err
+}
+
+// ShownURL gives the endpoint's URL for people and logs: that of an incoming
+// webhook of Slack is a credential, so only its host is shown.
+func (e *Endpoint) ShownURL() string {
+	scheme, rest, ok := strings.Cut(e.URL, "://")
+	if e.Kind != KindSlack || !ok {
+		return e.URL
+	}
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host + "/***"
 }

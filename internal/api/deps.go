@@ -24,6 +24,7 @@ type Deps struct {
 	Findings   Findings
 	Alerts     Alerts
 	Webhooks   Webhooks
+	Channels   Channels
 	Deliveries Deliveries
 	Audit      Audit
 	Connectors Connectors

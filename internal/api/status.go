@@ -12,6 +12,7 @@ func (s *Server) humaRoutes() {
 	s.alertRoutes()
 	s.assetRoutes()
 	s.webhookRoutes()
+	s.channelRoutes()
 	s.deliveryRoutes()
 	s.auditRoutes()
 	s.keyRoutes()

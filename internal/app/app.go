@@ -36,6 +36,7 @@ import (
 	"github.com/tocsin/tocsin/pipelines/dedup"
 	"github.com/tocsin/tocsin/pipelines/playbook"
 	"github.com/tocsin/tocsin/relay"
+	"github.com/tocsin/tocsin/relay/email"
 	"github.com/tocsin/tocsin/relay/pagerduty"
 	"github.com/tocsin/tocsin/relay/slack"
 	"github.com/tocsin/tocsin/relay/webhook"
@@ -231,6 +232,7 @@ func (a *App) openRelay(ctx context.Context) error {
 		hub.KindWebhook:   webhook.New(webhook.Options{Client: a.client, Transform: newTransformer().body, Now: a.st.Now}),
 		hub.KindSlack:     slack.New(slack.Options{Client: a.client, Link: link}),
 		hub.KindPagerDuty: pagerduty.New(pagerduty.Options{Client: a.client, Link: link, KeyAt: a.pagerDuty().keyAt}),
+		hub.KindEmail:     email.New(email.Options{Client: a.client, Link: link, Hello: helloName(a.cfg.Server.BaseURL()), Now: a.st.Now}),
 		hub.KindConnector: actor{a.fleet},
 	}
 	schedule := make([]hub.Duration, len(a.cfg.Relay.Schedule))
@@ -270,6 +272,9 @@ func (a *App) openAPI(context.Context) error {
 	h.checks = map[string]func() error{"bus": a.bus.Check}
 	a.server = api.New(api.Deps{
 		Access: a.keys, Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
+		Channels: &channels{
+			st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), poke: a.steward.poke, client: a.client, targets: a.targets, timeout: a.cfg.Relay.Timeout,
+		},
 		Deliveries: &deliveries{st: a.st, rules: a.rules, wake: a.queue.Stored},
 		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return readCheckpoints(a.cfg.CheckpointFile()) }},
 		PagerDuty:  a.pagerDuty(),

@@ -13,6 +13,7 @@ import (
 	"github.com/tocsin/tocsin/internal/safehttp"
 	"github.com/tocsin/tocsin/internal/store"
 	"github.com/tocsin/tocsin/pipelines/route"
+	"github.com/tocsin/tocsin/relay/email"
 	"github.com/tocsin/tocsin/relay/webhook"
 )
 
@@ -29,6 +30,9 @@ func (a *App) syncEndpoints(ctx context.Context) error {
 		fields := route.Check(&e)
 		if e.Kind == hub.KindWebhook {
 			fields = append(fields, webhook.Check(&e)...)
+		}
+		if e.Kind == hub.KindEmail {
+			fields = append(fields, email.Check(&e)...)
 		}
 		if len(fields) > 0 {
 			return fmt.Errorf("endpoint %s: %s %s", e.Name, fields[0].Pointer[1:], fields[0].Detail)
@@ -73,8 +77,14 @@ const lookUpLimit = 2 * time.Second
 // That is no reason not to start: what is for it dies with the same reason, and
 // can be replayed.
 func (a *App) warnRefused(ctx context.Context, e *hub.Endpoint) {
+	var err error
+	if host, _ := email.Host(e); host != "" {
+		err = a.client.CheckHost(ctx, host)
+	} else if e.URL != "" {
+		err = a.client.Check(ctx, e.URL)
+	}
 	var refused *safehttp.Refused
-	if e.URL == "" || !errors.As(a.client.Check(ctx, e.URL), &refused) {
+	if !errors.As(err, &refused) {
 		return
 	}
 	a.log.Warn("nothing will be sent to an endpoint of the config file", "endpoint", e.Name, "reason", refused.Reason, "advice", refused.Error())

@@ -32,7 +32,7 @@ func (q *queue) disable(tx *store.Tx, o *relay.Outcome) error {
 
 // tell announces what became of an endpoint.
 func (q *queue) tell(tx *store.Tx, typ hub.EventType, e *hub.Endpoint, why string) error {
-	brief := &hub.EndpointBrief{ID: e.ID, Name: e.Name, Kind: e.Kind, URL: e.URL, Reason: why}
+	brief := &hub.EndpointBrief{ID: e.ID, Name: e.Name, Kind: e.Kind, URL: e.ShownURL(), Reason: why}
 	return q.announce(tx, e.Tenant, typ, string(e.ID), hub.EventData{Endpoint: brief, Reason: why, Actor: "system"})
 }
 

@@ -24,6 +24,11 @@ func (w *webhooks) Test(ctx context.Context, p hub.Principal, id hub.EndpointID)
 	if err := w.check(ctx, e.URL); err != nil {
 		return hub.Attempt{}, &hub.Error{Kind: hub.Invalid, Msg: "url: " + reason(err), Fields: []hub.Field{{Pointer: "/url", Detail: reason(err)}}}
 	}
+	return w.try(ctx, p, e, "webhook")
+}
+
+// try sends a test to an endpoint, which the audit log calls what.
+func (w *webhooks) try(ctx context.Context, p hub.Principal, e *hub.Endpoint, what string) (hub.Attempt, error) {
 	d, err := w.testDelivery(ctx, p, e)
 	if err != nil {
 		return hub.Attempt{}, err
@@ -42,7 +47,7 @@ func (w *webhooks) Test(ctx context.Context, p hub.Principal, id hub.EndpointID)
 	}
 	return a, w.st.Do(ctx, func(tx *store.Tx) error {
 		tx.AddAttempt(p.Tenant, &a)
-		entry := hub.Audited(p, "webhook.test", "webhook", string(e.ID))
+		entry := hub.Audited(p, what+".test", what, string(e.ID))
 		entry.Details = new(hub.Details).Str("delivery", string(d.ID)).Str("error", d.Error).Int("status", int64(a.Status)).Value()
 		tx.Audit(entry)
 		_, err := tx.ConcludeDelivery(d, "")
@@ -67,10 +72,14 @@ func (w *webhooks) testDelivery(ctx context.Context, p hub.Principal, e *hub.End
 	now := hub.Truncate(w.st.Now())
 	ev := &hub.Event{
 		SpecVersion: "1.0", ID: hub.EventID(ident.New(hub.PrefixEvent)), Source: w.source, Type: hub.WebhookTest, Subject: string(e.ID),
-		Time: now, Timestamp: now, Tenant: p.Tenant, Data: hub.EventData{Actor: p.Name(), Endpoint: &hub.EndpointBrief{ID: e.ID, Name: e.Name, Kind: e.Kind, URL: e.URL}},
+		Time: now, Timestamp: now, Tenant: p.Tenant, Data: hub.EventData{Actor: p.Name(), Endpoint: &hub.EndpointBrief{ID: e.ID, Name: e.Name, Kind: e.Kind, URL: e.ShownURL()}},
+	}
+	action := hub.ActionSend
+	if e.Kind != hub.KindWebhook {
+		action = hub.ActionPost
 	}
 	d := &hub.Delivery{
-		ID: hub.DeliveryID(ident.New(hub.PrefixDelivery)), Tenant: p.Tenant, Endpoint: e.ID, Kind: e.Kind, Action: hub.ActionSend,
+		ID: hub.DeliveryID(ident.New(hub.PrefixDelivery)), Tenant: p.Tenant, Endpoint: e.ID, Kind: e.Kind, Action: action,
 		State: hub.DeliveryDelivering, Lease: trialLease, DueAt: now.Add(w.limit(e) + time.Minute),
 		Options: &hub.DeliveryOptions{Retry: &hub.RetryPolicy{Attempts: 1}}, EventID: ev.ID, EventType: ev.Type, Subject: ev.Subject, CreatedAt: now, UpdatedAt: now,
 	}

@@ -75,7 +75,7 @@ func (w *webhooks) all(ctx context.Context, t hub.TenantID) (all []*hub.Endpoint
 		all, err = r.Endpoints(t)
 		return err
 	})
-	return slices.DeleteFunc(all, func(e *hub.Endpoint) bool { return e.Kind != hub.KindWebhook }), err
+	return slices.DeleteFunc(all, func(e *hub.Endpoint) bool { return e.Kind != hub.KindWebhook || isChannel(e.ID) }), err
 }
 
 // Endpoint shows one.
@@ -97,7 +97,7 @@ func (w *webhooks) shown(e *hub.Endpoint) *hub.Endpoint {
 
 func findWebhook(r *store.Reader, t hub.TenantID, id hub.EndpointID) (*hub.Endpoint, error) {
 	e, err := r.Endpoint(t, id)
-	if err == nil && e.Kind != hub.KindWebhook {
+	if err == nil && (e.Kind != hub.KindWebhook || isChannel(id)) {
 		err = hub.E(hub.NotFound, fmt.Sprintf("there is no webhook endpoint %q", id))
 	}
 	return e, err
@@ -171,7 +171,7 @@ func (w *webhooks) Create(ctx context.Context, p hub.Principal, e *hub.Endpoint,
 
 func endpointEntry(p hub.Principal, action string, e *hub.Endpoint) hub.AuditEntry {
 	entry := hub.Audited(p, action, "webhook", string(e.ID))
-	entry.Details = new(hub.Details).Str("enabled", fmt.Sprint(e.Enabled)).Strs("events", e.Events).Str("name", e.Name).Str("url", e.URL).Int("version", e.Version).Value()
+	entry.Details = new(hub.Details).Str("enabled", fmt.Sprint(e.Enabled)).Strs("events", e.Events).Str("name", e.Name).Str("url", e.ShownURL()).Int("version", e.Version).Value()
 	return entry
 }
 
