@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -51,8 +52,16 @@ type sharedBus struct {
 
 var _ hubBus = sharedBus{}
 
-// PublishTx puts messages into the outbox.
+// PublishTx puts messages into the outbox. Findings that Kafka would not take, with
+// the events that come of them, are refused while somebody can be told.
 func (b sharedBus) PublishTx(tx *store.Tx, topic string, msgs ...*message.Message) error {
+	if topic == bus.TopicFindings {
+		for _, m := range msgs {
+			if n, most := len(m.Payload), b.Largest(); n > most {
+				return hub.E(hub.TooLarge, fmt.Sprintf("the finding takes %d bytes as a message, and Kafka's topics are made for %d", n, most))
+			}
+		}
+	}
 	return b.box.PublishTx(tx, topic, msgs...)
 }
 

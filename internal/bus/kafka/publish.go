@@ -86,6 +86,10 @@ func (b *Bus) pack(t *topic, msgs []*message.Message) ([]*queue, [][]byte, error
 	return queues, bodies, nil
 }
 
+// Largest is how many bytes of payload fit a message, with room left for headers
+// and for what a message that answers it may add.
+func (b *Bus) Largest() int { return b.opts.MaxMessageBytes - b.opts.MaxMessageBytes/8 }
+
 // Close refuses further messages. Nothing of this publisher is waiting to be
 // sent then: Publish returns only when it is.
 func (p *publisher) Close() error {

@@ -95,7 +95,30 @@ func (f *forwarding) publish(ctx context.Context, rows []*store.MessageRow) erro
 	for _, topic := range topics {
 		msgs := byTopic[topic]
 		msgs[0].SetContext(ctx)
-		if err := f.pub.Publish(topic, msgs...); err != nil {
+		err := f.pub.Publish(topic, msgs...)
+		if hub.KindOf(err) == hub.TooLarge {
+			err = f.publishApart(ctx, topic, msgs)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishApart gives messages to the bus of which one is larger than it takes. That
+// one is left out, or nothing would ever be forwarded again; what is too large is
+// refused before it gets here, where anybody can be told.
+func (f *forwarding) publishApart(ctx context.Context, topic string, msgs []*message.Message) error {
+	for _, m := range msgs {
+		m.SetContext(ctx)
+		err := f.pub.Publish(topic, m)
+		if hub.KindOf(err) == hub.TooLarge {
+			f.opts.Log.Error("a message in the outbox is larger than the bus takes; it is left out", "id", m.UUID, "topic", topic, "error", err)
+			f.refused.Inc()
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -86,7 +86,7 @@ type Outbox struct {
 	backlog atomic.Int64 // as of the last look
 	wake    chan struct{}
 
-	forwarded, failed prometheus.Counter
+	forwarded, failed, refused prometheus.Counter
 }
 
 // Open makes the table's topic if there is none.
@@ -96,6 +96,7 @@ func Open(ctx context.Context, st *store.Store, opts Options) (*Outbox, error) {
 		st: st, opts: opts, wake: make(chan struct{}, 1),
 		forwarded: prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_outbox_forwarded_total", Help: "Messages given to the bus by this node."}),
 		failed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_outbox_failures_total", Help: "Batches of messages that the bus did not take at once."}),
+		refused:   prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_outbox_refused_total", Help: "Messages left out because they are larger than the bus takes."}),
 	}
 	err := st.Do(ctx, func(tx *store.Tx) (err error) {
 		o.topic, err = tx.OpenTopic(tableName, 1)
@@ -106,7 +107,7 @@ func Open(ctx context.Context, st *store.Store, opts Options) (*Outbox, error) {
 	}
 	o.base, o.counter = store.Position(o.topic.No, 0, 0), fmt.Sprintf("bus.%d.0", o.topic.No)
 	if opts.Registry != nil {
-		opts.Registry.MustRegister(o.forwarded, o.failed, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		opts.Registry.MustRegister(o.forwarded, o.failed, o.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tocsin_outbox_backlog", Help: "Messages that the bus has not taken yet.",
 		}, func() float64 { return float64(o.backlog.Load()) }))
 	}

@@ -39,11 +39,17 @@ type moody struct {
 	topics map[string][]string // ids in the order they came
 	total  map[string]bool
 	calm   bool
+	large  string // the id of a message that is larger than it takes
 }
 
 func (m *moody) Publish(topic string, msgs ...*message.Message) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for _, x := range msgs {
+		if x.UUID == m.large {
+			return hub.E(hub.TooLarge, "too large")
+		}
+	}
 	n, err := len(msgs), error(nil)
 	if !m.calm && m.rnd.IntN(3) == 0 {
 		n, err = m.rnd.IntN(len(msgs)+1), errors.New("the broker is away")
@@ -184,5 +190,29 @@ func TestFullOutboxRefuses(t *testing.T) {
 	})
 	if hub.KindOf(err) != hub.Transient {
 		t.Errorf("a full outbox answers %v", err)
+	}
+}
+
+// A message that the bus never takes holds up nobody else's.
+func TestWhatIsTooLargeIsLeftOut(t *testing.T) {
+	st := openStore(t)
+	m := &moody{calm: true, large: "msg_2", topics: map[string][]string{}, total: map[string]bool{}}
+	box, err := Open(t.Context(), st, Options{Poll: time.Millisecond, Clear: time.Millisecond, BackoffMin: time.Hour, BackoffMax: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, st, box, 5)
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() { box.Forward(ctx, m, func(*store.Tx) error { return nil }) })
+	for m.count() < 2*4 && t.Context().Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	all.Wait()
+	for _, topic := range []string{"even", "odd"} {
+		if got, want := fmt.Sprint(m.topics[topic]), "[msg_0 msg_1 msg_3 msg_4]"; got != want {
+			t.Errorf("%s got %s, want %s", topic, got, want)
+		}
 	}
 }
