@@ -80,6 +80,7 @@ type App struct {
 	steward  *steward
 	worker   *relay.Worker
 	elastic  []*elasticSink
+	tails    []*elasticTail
 	keys     *keys
 	sources  *sources
 	server   *api.Server
@@ -302,6 +303,9 @@ func (a *App) Start(ctx context.Context) (err error) {
 	a.spawn("steward", a.steward.run)
 	if err := a.startRouter(); err != nil { // after the relay, which ends after it: what it hands over is still sent
 		return err
+	}
+	for _, t := range a.tails {
+		a.spawn(t.name(), t.run)
 	}
 	a.spawn("waiting runs", a.pipeline.RunWaiting)
 	a.spawn("cleaning", a.clean)

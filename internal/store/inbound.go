@@ -45,21 +45,3 @@ func (r *Reader) OutsideSubjects(tenant hub.TenantID, endpoint hub.EndpointID, i
 		})
 	return all, err
 }
-
-// AuditRead gives the sequence number that a reader of a tenant's audit log goes
-// on at; 0 if it has not begun.
-func (r *Reader) AuditRead(tenant hub.TenantID, reader string) (int64, error) {
-	var next int64
-	_, err := r.one("SELECT next FROM audit_readers WHERE tenant = $1 AND reader = $2", []any{string(tenant), reader}, func(v []any) error {
-		next = v[0].(int64)
-		return nil
-	})
-	return next, err
-}
-
-// PutAuditRead stores how far a reader has come, which never goes back.
-func (tx *Tx) PutAuditRead(tenant hub.TenantID, reader string, next int64, now time.Time) error {
-	return tx.send(`INSERT INTO audit_readers (tenant, reader, next, at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (tenant, reader) DO UPDATE SET next = excluded.next, at = excluded.at WHERE excluded.next >= audit_readers.next`,
-		string(tenant), reader, next, hub.Micros(now))
-}

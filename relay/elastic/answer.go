@@ -116,6 +116,11 @@ type fault struct {
 	err error
 }
 
+// passes reports whether the fault may be gone with the next try.
+func (f *fault) passes() bool {
+	return f.Status == 0 || f.Status == 408 || f.Status == 429 || f.Status >= 500
+}
+
 // String tells the fault for the log.
 func (f *fault) String() string {
 	if f.err != nil {

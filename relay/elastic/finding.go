@@ -4,9 +4,9 @@ import (
 	"github.com/tocsin/tocsin/hub"
 )
 
-// Finding gives the document of a finding as it was normalised. Its kind is
-// event: only alerts may raise alerts in a SIEM.
-func (m Mapping) Finding(f *hub.Finding) Doc {
+// Finding gives the document of a finding as it was normalised, with what became
+// of it. Its kind is event: only alerts may raise alerts in a SIEM.
+func (m Mapping) Finding(f *hub.Finding, tr hub.Triage) Doc {
 	w := builder{b: append(make([]byte, 0, 1024+len(f.Payload)), '{')}
 	at := f.ObservedAt
 	if at.IsZero() {
@@ -27,7 +27,7 @@ func (m Mapping) Finding(f *hub.Finding) Doc {
 	w.threat(f.Labels)
 	w.labels("labels", f.Labels)
 	w.strs("tags", "tocsin", f.Type)
-	w.ownFinding(f)
+	w.ownFinding(f, tr)
 	w.b = append(w.b, '}')
 	return Doc{Index: findingStream + m.Namespace, ID: string(f.ID), Body: w.b}
 }
@@ -49,7 +49,7 @@ func (w *builder) findingEvent(f *hub.Finding) {
 	w.close(o)
 }
 
-func (w *builder) ownFinding(f *hub.Finding) {
+func (w *builder) ownFinding(f *hub.Finding, tr hub.Triage) {
 	t := w.open("tocsin")
 	w.str("tenant", string(f.Tenant))
 	o := w.open("finding")
@@ -61,6 +61,8 @@ func (w *builder) ownFinding(f *hub.Finding) {
 	w.str("source_id", f.SourceID)
 	w.str("description", f.Description)
 	w.str("dedup_key", f.DedupKey)
+	w.str("alert_id", string(tr.Alert))
+	w.str("outcome", string(tr.Outcome))
 	w.close(o)
 	w.ownAsset(f.AssetID, f.Asset)
 	w.ownCompliance(f.Compliance)

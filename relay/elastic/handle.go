@@ -17,8 +17,19 @@ import (
 // RetryAfter if it has one. Ids are made of the events, so repeating is
 // harmless.
 func (k *Sink) Handle(ctx context.Context, events [][]byte) ([]DeadLetter, error) {
+	return k.handle(ctx, events, false)
+}
+
+// HandleAgain is Handle for a window of which something may have been handled
+// before, here or by another process: it looks for that first. Ids alone do not
+// tell after a rollover.
+func (k *Sink) HandleAgain(ctx context.Context, events [][]byte) ([]DeadLetter, error) {
+	return k.handle(ctx, events, true)
+}
+
+func (k *Sink) handle(ctx context.Context, events [][]byte, again bool) ([]DeadLetter, error) {
 	docs, dead := k.mapping.window(events)
-	r, err := k.Write(ctx, docs)
+	r, err := k.put(ctx, docs, again)
 	if err != nil {
 		return nil, err
 	}

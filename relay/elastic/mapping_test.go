@@ -15,10 +15,12 @@ import (
 
 var update = flag.Bool("update", false, "write want.json of the cases anew")
 
-// A caseInput is one of the three things that documents are made of.
+// A caseInput is one of the three things that documents are made of; Triage is
+// what became of the finding.
 type caseInput struct {
 	Event   *hub.Event      `json:"event"`
 	Finding *hub.Finding    `json:"finding"`
+	Triage  hub.Triage      `json:"triage"`
 	Audit   *hub.AuditEntry `json:"audit"`
 }
 
@@ -53,7 +55,7 @@ func readCases(t *testing.T) map[string][]Doc {
 		case in.Event != nil:
 			docs = append(docs, caseMapping.Documents(in.Event)...)
 		case in.Finding != nil:
-			docs = append(docs, caseMapping.Finding(in.Finding))
+			docs = append(docs, caseMapping.Finding(in.Finding, in.Triage))
 		case in.Audit != nil:
 			docs = append(docs, caseMapping.Audit(in.Audit))
 		}

@@ -51,7 +51,7 @@ func TestRealElasticsearch(t *testing.T) {
 			t.Fatalf("Handle gave %d dead letters, %v", len(dead), err)
 		}
 		ask(t, url+"/"+alertStream+settings.Namespace+"/_rollover", "") // the repetition must still make no second document
-		k.settled.Store(false)
+		k.settled.Store(0)
 	}
 	for name, docs := range readCases(t) {
 		for i := range docs {

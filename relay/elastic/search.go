@@ -24,7 +24,7 @@ func (k *Sink) search(ctx context.Context, l *ledger, lines []int) *fault {
 	}
 	for stream, lines := range byStream {
 		found, f := k.written(ctx, l, stream, lines)
-		if f != nil && (f.Status == 0 || f.Status == 429 || f.Status >= 500) {
+		if f != nil && (f.passes() || f.Status == http.StatusUnauthorized) {
 			return f
 		}
 		if f != nil {
@@ -42,8 +42,9 @@ func (k *Sink) search(ctx context.Context, l *ledger, lines []int) *fault {
 // written asks which documents are in any backing index of the stream.
 func (k *Sink) written(ctx context.Context, l *ledger, stream string, lines []int) (map[string]bool, *fault) {
 	// What was just written is not searchable yet. If refreshing is not
-	// allowed, the wait before this round has to do.
-	if _, f := k.call(ctx, http.MethodPost, "/"+stream+"/_refresh", "application/json", nil); f != nil && f.Status == 0 {
+	// allowed, the wait before this round has to do; if it fails for now, the
+	// search would prove nothing.
+	if _, f := k.call(ctx, http.MethodPost, "/"+stream+"/_refresh", "application/json", nil); f != nil && (f.passes() || f.Status == http.StatusUnauthorized) {
 		return nil, f
 	}
 	ids := make([]string, len(lines))

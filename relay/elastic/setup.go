@@ -27,6 +27,9 @@ const pipelineName = "logs-tocsin"
 // templatePriority is above 500, which no stock or Fleet template exceeds.
 const templatePriority = 600
 
+// mappingVersion goes up with every change of what setup installs.
+const mappingVersion = 2
+
 // A Resource is one thing that setup installs.
 type Resource struct {
 	Path string
@@ -97,7 +100,7 @@ func Resources(s Settings) []Resource {
 		add("/_ingest/pipeline/"+pipelineName, jsontext.Value(pipelineJSON))
 	}
 	component := func(name string, t templateBody) {
-		add("/_component_template/"+name, componentTemplate{Template: t, Version: 1, Meta: own})
+		add("/_component_template/"+name, componentTemplate{Template: t, Version: mappingVersion, Meta: own})
 	}
 	component("tocsin@settings", templateBody{Settings: &indexSettings{Index: options}})
 	component("tocsin-ecs@mappings", templateBody{Mappings: ecsMappingJSON})
@@ -119,7 +122,7 @@ func Resources(s Settings) []Resource {
 func template(pattern string, stream *struct{}, parts []string, own meta) indexTemplate {
 	return indexTemplate{
 		Patterns: []string{pattern}, DataStream: stream, Priority: templatePriority, AutoCreate: true,
-		ComposedOf: parts, MayMiss: parts[len(parts)-1:], Version: 1, Meta: own,
+		ComposedOf: parts, MayMiss: parts[len(parts)-1:], Version: mappingVersion, Meta: own,
 	}
 }
 

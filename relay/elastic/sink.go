@@ -33,17 +33,20 @@ type Sink struct {
 
 	// limit is the largest body that is sent; a 413 lowers it.
 	limit atomic.Int64
-	// settled is false until the first window of this process is written:
-	// whatever came before may have been written without our knowing.
-	settled atomic.Bool
+	// settled counts the windows that this process has written: an earlier one may
+	// have written the first few without knowing.
+	settled atomic.Int64
 
 	done, dead, retried, requests, bytes atomic.Int64
 
 	setup     sync.Mutex // guards installed, and is held while installing
 	installed bool
 
-	mu    sync.Mutex // guards state
+	mu    sync.Mutex // guards what follows
 	state State
+	// doubtful are documents that were sent, whose answer was lost, and that went
+	// back to the caller, who hands them over again.
+	doubtful map[string]struct{}
 }
 
 // State tells how a sink is doing.
@@ -81,6 +84,7 @@ func New(s Settings, d Deps) (*Sink, error) {
 		mapping:  Mapping{Namespace: s.Namespace, Link: s.Link},
 		client:   client,
 		log:      cmp.Or(d.Log, slog.New(slog.DiscardHandler)),
+		doubtful: map[string]struct{}{},
 	}
 	k.limit.Store(FlushBytes)
 	if d.Metrics != nil {

@@ -14,6 +14,10 @@ import (
 	"github.com/tocsin/tocsin/hub"
 )
 
+// unsureWindows is how many windows after a start may have been written before it:
+// callers store their progress a little after a window is done.
+const unsureWindows = 4
+
 const (
 	firstWait = 100 * time.Millisecond // before the first repetition
 	longWait  = 10 * time.Second       // and at most
@@ -27,17 +31,55 @@ const (
 // now are tried again, they alone, until nothing has moved for the settings'
 // patience or ctx ends. Writing the same documents again is harmless.
 func (k *Sink) Write(ctx context.Context, docs []Doc) (Result, error) {
-	l := newLedger(docs, !k.settled.Load())
+	return k.put(ctx, docs, false)
+}
+
+func (k *Sink) put(ctx context.Context, docs []Doc, again bool) (Result, error) {
+	l := newLedger(docs, again || k.settled.Load() < unsureWindows)
+	k.recall(l)
 	f := k.write(ctx, l)
+	k.remember(l)
 	k.note(ctx, l, f)
 	if f != nil {
 		return l.result(), f.forCaller()
 	}
 	if len(docs) > 0 {
-		k.settled.Store(true)
+		k.settled.Add(1)
 	}
 	return l.result(), nil
 }
+
+// remember keeps which documents may be written although a Write gave them back:
+// the next one looks for them before it sends them again.
+func (k *Sink) remember(l *ledger) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, s := range l.lines {
+		switch {
+		case s == lineUnknown && l.docs[i].Version == 0: // others are told apart by their version
+			k.doubtful[l.docs[i].key()] = struct{}{}
+		case s > lineUnknown && len(k.doubtful) > 0:
+			delete(k.doubtful, l.docs[i].key())
+		}
+	}
+}
+
+// recall marks the documents of l that an earlier Write left in doubt.
+func (k *Sink) recall(l *ledger) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range l.docs {
+		if len(k.doubtful) == 0 {
+			return
+		}
+		if _, doubt := k.doubtful[l.docs[i].key()]; doubt {
+			l.lines[i] = lineUnknown
+		}
+	}
+}
+
+// key names a document among all.
+func (d *Doc) key() string { return d.Index + "/" + d.ID }
 
 func (k *Sink) write(ctx context.Context, l *ledger) *fault {
 	p := patience{limit: k.settings.Patience}

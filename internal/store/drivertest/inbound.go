@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -62,13 +63,45 @@ func tripOutside(t *testing.T, s *store.Store) {
 	})
 }
 
-func tripAuditRead(t *testing.T, s *store.Store) {
+func tripProgress(t *testing.T, s *store.Store) {
 	for _, next := range []int64{5, 12, 7} {
-		do(t, s, func(tx *store.Tx) error { return tx.PutAuditRead(tenant, "siem", next, when) })
+		do(t, s, func(tx *store.Tx) error { return tx.PutProgress(tenant, "siem", next, when) })
 	}
 	view(t, s, func(r *store.Reader) error {
-		same(t, "place of a reader", must[int64](t)(r.AuditRead(tenant, "siem")), int64(12))
-		same(t, "place of one that has not begun", must[int64](t)(r.AuditRead(tenant, "other")), int64(0))
+		same(t, "progress", must[int64](t)(r.Progress(tenant, "siem")), int64(12))
+		same(t, "progress of one that has not begun", must[int64](t)(r.Progress(tenant, "other")), int64(0))
+		return nil
+	})
+	do(t, s, func(tx *store.Tx) error {
+		for i := range 10 {
+			f := hub.Finding{ID: hub.FindingID(fmt.Sprintf("fnd_%02d", i)), Tenant: tenant, Type: "xss", Severity: hub.Low, ReceivedAt: when}
+			if i == 4 {
+				f.Tenant = "other"
+			}
+			tx.AddFinding(&f, hub.Triage{Finding: f.ID, Alert: "alt_1", Outcome: hub.OutcomeMerged}, []byte(`{}`))
+		}
+		return nil
+	})
+	view(t, s, func(r *store.Reader) error {
+		from := func(n int64, limit, stop int) (ids string, next int64) {
+			err := r.FindingsFrom(tenant, n, limit, func(row store.FindingRow) bool {
+				ids += " " + string(row.Triage.Finding[4:])
+				next, stop = row.N+1, stop-1
+				return stop != 0
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			return ids, next
+		}
+		ids, next := from(0, 3, 0)
+		same(t, "first part", ids, " 00 01 02")
+		ids, next = from(next, 100, 2)
+		same(t, "second part", ids, " 03 05")
+		ids, next = from(next, 100, 0)
+		same(t, "rest", ids, " 06 07 08 09")
+		ids, _ = from(next, 100, 0)
+		same(t, "behind the end", ids, "")
 		return nil
 	})
 }

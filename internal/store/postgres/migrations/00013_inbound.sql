@@ -22,9 +22,9 @@ CREATE TABLE outside_ids (
   PRIMARY KEY (endpoint, id, subject)
 );
 
--- How far the readers of a tenant's audit log have come: everything below next
--- is done.
-CREATE TABLE audit_readers (
+-- How far those have come who read what a tenant has in order, such as its audit
+-- log or its findings: everything below next is done.
+CREATE TABLE readers (
   tenant TEXT COLLATE "C" NOT NULL,
   reader TEXT COLLATE "C" NOT NULL,
   next   BIGINT NOT NULL,
@@ -36,5 +36,5 @@ ALTER TABLE inbound ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON inbound USING (tenant = (SELECT nullif(current_setting('tocsin.tenant', true), '')));
 ALTER TABLE outside_ids ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON outside_ids USING (tenant = (SELECT nullif(current_setting('tocsin.tenant', true), '')));
-ALTER TABLE audit_readers ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON audit_readers USING (tenant = (SELECT nullif(current_setting('tocsin.tenant', true), '')));
+ALTER TABLE readers ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON readers USING (tenant = (SELECT nullif(current_setting('tocsin.tenant', true), '')));

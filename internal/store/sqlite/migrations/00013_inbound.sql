@@ -22,9 +22,9 @@ CREATE TABLE outside_ids (
   PRIMARY KEY (endpoint, id, subject)
 ) STRICT, WITHOUT ROWID;
 
--- How far the readers of a tenant's audit log have come: everything below next
--- is done.
-CREATE TABLE audit_readers (
+-- How far those have come who read what a tenant has in order, such as its audit
+-- log or its findings: everything below next is done.
+CREATE TABLE readers (
   tenant TEXT NOT NULL,
   reader TEXT NOT NULL,
   next   INTEGER NOT NULL,
