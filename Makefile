@@ -16,8 +16,8 @@ help: ## list the targets
 demo: ## the main job on real input, with nothing installed but Go
 	$(GO) run ./cmd/tocsin demo
 
-dev-distributed: ## Kafka and PostgreSQL on free ports; RUN='program' runs with their addresses and ends them
-	$(GO) run ./test/services/cmd/services kafka postgres $(if $(RUN),-- $(RUN))
+dev-distributed: ## Kafka, PostgreSQL and a hub over them, until Ctrl-C; RUN='program' runs in place of the hub
+	$(GO) run ./test/services/cmd/services kafka postgres -- $(or $(RUN),deploy/dev)
 
 build: ## the program and the simulators, static, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tocsin ./cmd/hubsim
