@@ -231,7 +231,7 @@ func (a *App) openRelay(ctx context.Context) error {
 	link := func(subject string) string { return a.cfg.Server.BaseURL() + "/alerts/" + subject }
 	a.targets = map[string]relay.Target{
 		hub.KindWebhook:   webhook.New(webhook.Options{Client: a.client, Transform: newTransformer().body, Now: a.st.Now}),
-		hub.KindSlack:     slack.New(slack.Options{Client: a.client, Link: link}),
+		hub.KindSlack:     slack.New(slack.Options{Client: a.client, Link: link, Postings: postings(a.st), Now: a.st.Now}),
 		hub.KindPagerDuty: pagerduty.New(pagerduty.Options{Client: a.client, Link: link, KeyAt: a.pagerDuty().keyAt}),
 		hub.KindEmail:     email.New(email.Options{Client: a.client, Link: link, Hello: helloName(a.cfg.Server.BaseURL()), Now: a.st.Now}),
 		hub.KindConnector: actor{a.fleet},

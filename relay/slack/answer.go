@@ -44,6 +44,15 @@ func judge(x *relay.Exchange, err error) error {
 	return nil
 }
 
+// codeOf gives Slack's own word for a refusal; "" if err is none.
+func codeOf(err error) string {
+	var refused api.SlackErrorResponse
+	if errors.As(err, &refused) && isCode(refused.Err) {
+		return refused.Err
+	}
+	return ""
+}
+
 // unsent is for a request that got no answer, or never went out.
 func unsent(x *relay.Exchange, err error) error {
 	if failure := x.Failure(); failure != nil {
@@ -115,5 +124,15 @@ func codeError(code string) *hub.Error {
 	if what, ok := advice[code]; ok {
 		return hub.E(hub.Invalid, "Slack answered "+code+": "+what)
 	}
+	if tooMuch[code] {
+		return hub.E(hub.TooLarge, "Slack answered "+code)
+	}
 	return hub.E(hub.Invalid, "Slack answered "+code)
+}
+
+// tooMuch are the codes that may be the fault of one of several that went
+// together.
+var tooMuch = map[string]bool{
+	"msg_too_long": true, "msg_blocks_too_long": true, "invalid_blocks": true, "invalid_blocks_format": true, "invalid_attachments": true,
+	"metadata_too_large": true, "invalid_metadata_format": true,
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	api "github.com/slack-go/slack"
 	"pgregory.net/rapid"
 
 	"github.com/tocsin/tocsin/hub"
@@ -17,21 +18,33 @@ import (
 // limits are Slack's, typed from its documents and not from our constants: by
 // block type and place, the longest text.
 var limits = map[string]int{
-	"header text": 150, "section text": 3000, "section field": 2000, "context element": 3000, "block_id": 255,
+	"header text": 150, "section text": 3000, "section field": 2000, "context element": 3000, "block_id": 255, "button label": 75,
+	"button value": 2000, "action_id": 255, "button url": 3000,
+}
+
+// encodedBlocks are all of a message, above and beside the bar.
+func encodedBlocks(t interface{ Fatalf(string, ...any) }, m *message) []byte {
+	raw, err := stdjson.Marshal(append(append([]api.Block{}, m.blocks...), m.side...))
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return raw
 }
 
 // faults checks blocks as they are encoded.
 func faults(t interface{ Fatalf(string, ...any) }, m *message) (found []string) {
-	raw, err := stdjson.Marshal(m.blocks)
-	if err != nil {
-		t.Fatalf("%v", err)
+	raw := encodedBlocks(t, m)
+	type element struct {
+		Type, URL, Value string
+		Action           string `json:"action_id"`
+		Text             any    // of a button an object
 	}
 	var blocks []struct {
 		Type, BlockID string
 		ID            string `json:"block_id"`
 		Text          *struct{ Type, Text string }
 		Fields        []struct{ Type, Text string }
-		Elements      []struct{ Type, Text string }
+		Elements      []element
 	}
 	if err := stdjson.Unmarshal(raw, &blocks); err != nil {
 		t.Fatalf("%v", err)
@@ -49,7 +62,15 @@ func faults(t interface{ Fatalf(string, ...any) }, m *message) (found []string) 
 			check("section field", f.Text)
 		}
 		for _, e := range b.Elements {
-			check("context element", e.Text)
+			switch text := e.Text.(type) {
+			case string:
+				check("context element", text)
+			case map[string]any:
+				check("button label", text["text"].(string))
+				check("action_id", e.Action)
+				check("button value", e.Value+"x")
+				check("button url", e.URL+"x")
+			}
 		}
 		if len(b.Fields) > 10 || len(b.Elements) > 10 || len(b.ID) > limits["block_id"] || b.Text == nil && len(b.Fields)+len(b.Elements) == 0 {
 			found = append(found, fmt.Sprintf("%s block is too full or empty", b.Type))
@@ -61,7 +82,7 @@ func faults(t interface{ Fatalf(string, ...any) }, m *message) (found []string) 
 	if n := utf8.RuneCountInString(m.text); n == 0 || n > 40_000 {
 		found = append(found, fmt.Sprintf("text has %d characters", n))
 	}
-	for _, bad := range []string{"<!", "<@", "<http", "@here", "@channel", "@everyone", "```", "\x00", "\u202e"} {
+	for _, bad := range []string{"<!", "<@", "<https://evil", "@here", "@channel", "@everyone", "```", "\x00", "\u202e"} {
 		if text := unescaped(string(raw)) + m.text; strings.Contains(text, bad) {
 			found = append(found, fmt.Sprintf("%q in %s", bad, text))
 		}
@@ -112,9 +133,30 @@ func TestEveryCardKeepsSlacksLimits(t *testing.T) {
 		if rapid.Bool().Draw(t, "given") {
 			given = text("message")
 		}
-		m := compose(ev, given, rapid.SampledFrom([]string{"dlv_1", strings.Repeat("d", 300)}).Draw(t, "delivery"), "")
-		if found := faults(t, m); len(found) > 0 {
-			t.Fatalf("%s", strings.Join(found, "\n"))
+		c := content{
+			ev: ev, given: given, note: text("note"), buttons: true, delivery: rapid.SampledFrom([]string{"dlv_1", strings.Repeat("d", 300)}).Draw(t, "delivery"),
+			link: rapid.SampledFrom([]string{"", "https://tocsin.example.com/alerts/1", "https://tocsin.example.com/" + strings.Repeat("a", 5000)}).Draw(t, "link"),
+		}
+		all := []*message{c.message(), c.forWebhook()}
+		if ev.Data.Alert != nil {
+			ev.Data.Alert.Labels["runbook"] = rapid.SampledFrom([]string{"https://wiki.example.com/" + strings.Repeat("b", 1900), "javascript:alert(1)", text("runbook")}).Draw(t, "runbook url")
+			ev.Data.Alert.ID = hub.AlertID(rapid.SampledFrom([]string{"alt_1", strings.Repeat("a", 300)}).Draw(t, "id"))
+			all = append(all, c.card(), c.reply(false), c.reply(true))
+		}
+		s := summary{link: func(string) string { return c.link }}
+		for range rapid.IntRange(1, 40).Draw(t, "items") {
+			e := *ev
+			if a := ev.Data.Alert; a != nil {
+				b := *a
+				b.ID = hub.AlertID(fmt.Sprint(len(s.items)))
+				e.Data.Alert = &b
+			}
+			s.items = append(s.items, item{&hub.Delivery{}, &e})
+		}
+		for _, m := range append(all, s.message()) {
+			if found := faults(t, m); len(found) > 0 {
+				t.Fatalf("%s", strings.Join(found, "\n"))
+			}
 		}
 	})
 }
@@ -153,8 +195,8 @@ func TestCard(t *testing.T) {
 		Reason: "merged", Actor: "source:a", Changes: hub.Changes{"severity": {"high", "critical"}, "assignee": {nil, "ada"}},
 		Alert: &hub.Alert{Title: "Login", Severity: hub.Critical, Status: hub.AlertOpen, AssetID: "web-1", Description: "words", Count: 2},
 	}}
-	raw, _ := stdjson.Marshal(compose(ev, "", "dlv_1", "https://tocsin.example.com/alerts/alt_1").blocks)
-	got := unescaped(string(raw))
+	c := content{ev: ev, delivery: "dlv_1", link: "https://tocsin.example.com/alerts/alt_1"}
+	got := unescaped(string(encodedBlocks(t, c.message())))
 	place := 0
 	for _, want := range []string{
 		`"[CRITICAL] Login · updated"`, `assignee: – → ada\nseverity: high → critical`, `"words"`, `*Severity*\ncritical`, `*Asset*\nweb-1`,
@@ -166,8 +208,9 @@ func TestCard(t *testing.T) {
 		}
 		place = max(i, place)
 	}
-	m := compose(ev, "Look *here*", "dlv_1", "")
-	raw, _ = stdjson.Marshal(m.blocks)
+	c = content{ev: ev, given: "Look *here*", delivery: "dlv_1"}
+	m := c.message()
+	raw := encodedBlocks(t, m)
 	if m.text != "Look *here*" || !strings.Contains(string(raw), "Look *here*") || strings.Contains(string(raw), "words") {
 		t.Errorf("with a message: %s", raw)
 	}

@@ -88,10 +88,10 @@ func TestKitBot(t *testing.T) {
 		},
 		Key: func(_ *http.Request, body []byte) string {
 			v, _ := url.ParseQuery(string(body))
-			if !strings.Contains(v.Get("blocks"), `"block_id":"dlv_01"`) {
+			if !strings.Contains(v.Get("metadata"), `"delivery":"dlv_01"`) {
 				return ""
 			}
-			return v.Get("blocks")
+			return v.Get("metadata")
 		},
 	})
 }
