@@ -20,8 +20,9 @@ const (
 	slowShare = 3
 	// shakyAfter is how many failures in a row make an endpoint shaky, if it has
 	// taken something before; otherwise one does. An endpoint that is shaky or
-	// untried gets one send at a time.
-	shakyAfter = 3
+	// untried gets one send at a time. One that refuses a fifth of what it gets
+	// refuses six in a row once in fifteen thousand times.
+	shakyAfter = 6
 	// shakyPause is how long a shaky endpoint is left alone after a failure. It
 	// keeps one that refuses at once, with many due, from taking all our time.
 	shakyPause = 250 * time.Millisecond

@@ -15,10 +15,10 @@ func Sample(t *testing.T, text, kind string) {
 		Name, Kind, URL, Channel, Filter, Secret string
 		Enabled                                  bool
 		Events                                   []string
-		APIURL                                   string            `yaml:"api_url"`
-		BotToken                                 string            `yaml:"bot_token"`
-		RoutingKey                               string            `yaml:"routing_key"`
-		RateLimit                                int               `yaml:"rate_limit"`
+		APIURL                                   string `yaml:"api_url"`
+		BotToken                                 string `yaml:"bot_token"`
+		RoutingKey                               string `yaml:"routing_key"`
+		RateLimit                                int    `yaml:"rate_limit"`
 		Host, TLS, Username, Password, From      string
 		Port                                     int
 		To                                       []string
