@@ -114,13 +114,22 @@ const (
 	SigningSecret = "signing_secret"
 )
 
+// pace is the time between two messages: a second, unless the endpoint's rate
+// limit says another, such as for a server of one's own that speaks as Slack does.
+func pace(e *hub.Endpoint) time.Duration {
+	if e.RateLimit > 0 {
+		return time.Second / time.Duration(e.RateLimit)
+	}
+	return every
+}
+
 // Gather says that all that goes to one channel shares a pace.
 func (t *Target) Gather(e *hub.Endpoint) relay.Gathering {
 	pool := e.URL
 	if token := e.Secrets.Tokens[Token]; token != "" {
 		pool = e.Config["api_url"] + " " + token + " " + e.Config["channel"]
 	}
-	return relay.Gathering{Pool: "slack " + digest(pool), Every: every, From: burst, Most: most, Rest: rest, InOrder: true, StepsApart: true}
+	return relay.Gathering{Pool: "slack " + digest(pool), Every: pace(e), From: burst, Most: most, Rest: rest / every * pace(e), InOrder: true, StepsApart: true}
 }
 
 func digest(text string) string {
