@@ -61,6 +61,7 @@ var layers = []layer{
 	{from: "relay", why: "a target knows no neighbours", may: []string{"hub", "relay", "relay/sign"}, tools: true},
 	{from: "pipelines/dedup", why: "a stage is a function of a finding", may: []string{"hub"}, tools: true},
 	{from: "pipelines/playbook", why: "a stage is a function of an event", may: []string{"hub"}, tools: true},
+	{from: "pipelines/rules", why: "a stage is a function of an event", may: []string{"hub"}, tools: true},
 	{from: "pipelines/route", why: "a stage is a function of an event", may: []string{"hub"}, tools: true},
 	{from: "pipelines", why: "the one place of order", may: []string{"hub", "pipelines/…", "internal/bus"}, tools: true},
 	{from: "internal/api", why: "asks for what it needs by small interfaces", may: []string{"hub", "audit"}, tools: true},

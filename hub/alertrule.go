@@ -98,10 +98,16 @@ type RulePending struct {
 	Due   time.Time `json:"due"` // zero: with the next message
 	Why   string    `json:"why"` // cooldown, hourly limit or schedule
 
-	// The worst of them, which the message will be about.
+	// Worst are the worst of them; the message will be about the first that is still
+	// open then.
+	Worst []RuleAlert `json:"worst"`
+}
+
+// A RuleAlert is an alert that a rule holds back.
+type RuleAlert struct {
 	Alert    AlertID  `json:"alert_id"`
 	Severity Severity `json:"severity"`
-	Sequence int64    `json:"sequence"` // of its event
+	Sequence int64    `json:"sequence"` // of the event that was held back
 }
 
 // A RuleNote goes with a delivery that an alert rule asked for.
@@ -119,7 +125,7 @@ type RuleFiring struct {
 	Tenant     TenantID
 	Alert      AlertID
 	Generation int64
-	Severity   Severity  // that the alert had
+	Severity   int       // rank of the severity that the alert had
 	Told       bool      // its channels were told of this very alert
 	At         time.Time // of the newest of that
 }

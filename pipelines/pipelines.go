@@ -26,6 +26,7 @@ import (
 	"github.com/tocsin/tocsin/pipelines/dedup"
 	"github.com/tocsin/tocsin/pipelines/playbook"
 	"github.com/tocsin/tocsin/pipelines/route"
+	"github.com/tocsin/tocsin/pipelines/rules"
 )
 
 // A Store runs changes in transactions.
@@ -73,6 +74,18 @@ type Tx interface {
 	DueIdentities(now time.Time, limit int) ([]hub.Identity, error)
 	NextIdentityDue() (time.Time, error)
 
+	// RuleState gives what an alert rule has done; the zero value if nothing.
+	RuleState(hub.TenantID, hub.RuleID) (hub.RuleState, error)
+	PutRuleState(hub.TenantID, hub.RuleID, *hub.RuleState) error
+	// RuleFirings gives which rules told of an alert or held it back.
+	RuleFirings(hub.TenantID, hub.AlertID) ([]hub.RuleFiring, error)
+	AddRuleFiring(*hub.RuleFiring) // of an alert that the rule meets for the first time
+	PutRuleFiring(*hub.RuleFiring) error
+	DeleteRuleFirings(hub.TenantID, hub.AlertID) error
+	// DueRules are alert rules, by tenant and id, that are to tell of what they held back.
+	DueRules(now time.Time, limit int) ([]hub.AlertRule, error)
+	NextRuleDue() (time.Time, error)
+
 	Audit(hub.AuditEntry)
 	AfterCommit(func())
 	// Publish puts messages on the bus in this transaction.
@@ -98,8 +111,11 @@ type Rules struct {
 	Profiles  dedup.Profiles
 	Playbooks *playbook.Set
 	Routes    *route.Table
+	Alerting  *rules.Table // nil: there are no alert rules
 	// Endpoints by tenant, slash, and the name that playbooks use.
 	Endpoints map[string]*hub.Endpoint
+	// ByID are the same by their ids, for alert rules.
+	ByID map[hub.EndpointID]*hub.Endpoint
 	// Mirrors by tenant, slash, and the name of the source.
 	Mirrors map[string]Mirror
 }

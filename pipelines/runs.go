@@ -249,8 +249,14 @@ func (p *Pipeline) resume(ctx context.Context) (next time.Time, err error) {
 			return err
 		}
 		summary, err := p.summarize(tx)
-		if !summary.IsZero() && (next.IsZero() || summary.Before(next)) {
-			next = summary
+		if err != nil {
+			return err
+		}
+		held, err := p.tellHeld(tx)
+		for _, at := range []time.Time{summary, held} {
+			if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+				next = at
+			}
 		}
 		return err
 	})

@@ -21,6 +21,9 @@ type unit struct {
 
 	fresh []*hub.Delivery // added under a lease of the relay's
 
+	states map[hub.RuleID]*ruleState // of alert rules that were met; nil: none
+	told   []told                    // deliveries because of rules
+
 	// For the metrics, once it is durable.
 	events []string
 	steps  []string
@@ -102,7 +105,10 @@ func (u *unit) change(s *slot, d *dedup.Decision, c cause) error {
 	if err := u.publish(ev, body); err != nil {
 		return err
 	}
-	u.route(ev, body, c.by.At)
+	got := u.route(ev, body, c.by.At)
+	if err := u.alert(ev, body, already{got, c.by.At}); err != nil {
+		return err
+	}
 	if err := u.mirror(s.alert, ev, body, c); err != nil {
 		return err
 	}
@@ -147,14 +153,16 @@ func firstIDs(all []hub.FindingID) []string {
 }
 
 // route adds a delivery for each endpoint that wants the event, but for the one
-// that it came from.
-func (u *unit) route(ev *hub.Event, body []byte, from hub.EndpointID) {
-	for _, e := range u.rules.Routes.Match(ev) {
+// that it came from, and tells which want it.
+func (u *unit) route(ev *hub.Event, body []byte, from hub.EndpointID) []*hub.Endpoint {
+	got := u.rules.Routes.Match(ev)
+	for _, e := range got {
 		if e.Kind == hub.KindElastic || e.Tenant != ev.Tenant || e.ID == from {
 			continue // the sink of Elasticsearch reads the topic itself
 		}
 		u.deliver(ev, body, e, subscriptionAction(e.Kind, ev.Type), hub.Delivery{})
 	}
+	return got
 }
 
 // subscriptionAction tells what an event asks of an endpoint that subscribes to
@@ -201,6 +209,9 @@ func (u *unit) finish() error {
 		if err := u.storeIdentity(s); err != nil {
 			return err
 		}
+	}
+	if err := u.storeRules(); err != nil {
+		return err
 	}
 	u.tx.AfterCommit(func() {
 		u.p.metrics.count(u)

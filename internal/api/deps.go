@@ -25,6 +25,7 @@ type Deps struct {
 	Alerts     Alerts
 	Webhooks   Webhooks
 	Channels   Channels
+	AlertRules AlertRules
 	Deliveries Deliveries
 	Audit      Audit
 	Connectors Connectors

@@ -13,6 +13,7 @@ func (s *Server) humaRoutes() {
 	s.assetRoutes()
 	s.webhookRoutes()
 	s.channelRoutes()
+	s.alertRuleRoutes()
 	s.deliveryRoutes()
 	s.auditRoutes()
 	s.keyRoutes()

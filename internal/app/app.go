@@ -273,6 +273,7 @@ func (a *App) openAPI(context.Context) error {
 	h.checks = map[string]func() error{"bus": a.bus.Check}
 	a.server = api.New(api.Deps{
 		Access: a.keys, Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
+		AlertRules: &alertRules{st: a.st, rules: a.rules, wake: a.pipeline.Wake},
 		Channels: &channels{
 			st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), poke: a.steward.poke, client: a.client, targets: a.targets, timeout: a.cfg.Relay.Timeout,
 		},

@@ -359,6 +359,9 @@ func (c *channels) Delete(ctx context.Context, p hub.Principal, id hub.EndpointI
 		if err := c.rules.putBreaker(tx, p.Tenant, id, nil); err != nil {
 			return err
 		}
+		if err := withoutChannel(tx, p, id); err != nil {
+			return err
+		}
 		return tx.DeleteEndpoint(p.Tenant, id)
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/tocsin/tocsin/pipelines/dedup"
 	"github.com/tocsin/tocsin/pipelines/playbook"
 	"github.com/tocsin/tocsin/pipelines/route"
+	alertrules "github.com/tocsin/tocsin/pipelines/rules"
 )
 
 // A ruler keeps the rules that triage works by in step with what is stored and
@@ -38,8 +39,12 @@ type ruler struct {
 // load reads the endpoints and makes rules of them.
 func (u *ruler) load(ctx context.Context) (*pipelines.Rules, error) {
 	var all []*hub.Endpoint
+	var alerting []*hub.AlertRule
 	err := u.st.View(ctx, func(r *store.Reader) (err error) {
-		all, err = r.Endpoints("")
+		if all, err = r.Endpoints(""); err != nil {
+			return err
+		}
+		alerting, err = r.AlertRules("")
 		return err
 	})
 	if err != nil {
@@ -51,10 +56,16 @@ func (u *ruler) load(ctx context.Context) (*pipelines.Rules, error) {
 	if err != nil { // one endpoint with an expression that was valid once must not stop the others
 		u.log.Error("some endpoints get no events", "error", err)
 	}
-	rules := &pipelines.Rules{Profiles: u.profiles, Playbooks: u.playbooks, Routes: table, Endpoints: map[string]*hub.Endpoint{}, Mirrors: u.mirrors}
+	rules := &pipelines.Rules{Profiles: u.profiles, Playbooks: u.playbooks, Routes: table, Endpoints: map[string]*hub.Endpoint{}, Mirrors: u.mirrors, ByID: map[hub.EndpointID]*hub.Endpoint{}}
+	rules.Alerting, err = alertrules.New(alerting, func(r *hub.AlertRule, ev *hub.Event, err error) {
+		u.log.Warn("condition of an alert rule failed; it is not met", "rule", r.ID, "event", ev.ID, "error", err)
+	})
+	if err != nil {
+		u.log.Error("some alert rules are not in force", "error", err)
+	}
 	byID := map[hub.EndpointID]*hub.Endpoint{}
 	for _, e := range append(all, u.connectors...) {
-		byID[e.ID] = e
+		byID[e.ID], rules.ByID[e.ID] = e, e
 		if e.Name != "" {
 			rules.Endpoints[string(e.Tenant)+"/"+e.Name] = e
 		}

@@ -88,6 +88,7 @@ func Run(t *testing.T, k Kit) {
 		{"store: bus tables", testBusTables},
 		{"store: leases", testLeases},
 		{"store: changes are told", testChanges},
+		{"store: alert rules", testAlertRules},
 		{"store: inventory rows", testInventoryRows},
 		{"store: inventory in any order", testInventoryOrder},
 		{"store: inventory as a model has it", testInventoryModel},
