@@ -28,6 +28,9 @@ type Exchange struct {
 	Header http.Header
 	// Err is why there was no answer, or why its body is not complete.
 	Err error
+	// Limit is how much of an answer is read, where the library needs more than is
+	// recorded; [safehttp.KeptBody] if it is less.
+	Limit int64
 
 	client *safehttp.Client
 	e      *hub.Endpoint
@@ -60,13 +63,21 @@ func (x *Exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		x.Err = err
 		return nil, err
 	}
-	body, err := safehttp.ReadBody(res)
+	body, err := x.read(res)
 	x.Err, x.Header = err, res.Header
 	x.Attempt.Status = res.StatusCode
 	x.Attempt.Response = x.record(res.Header)
-	x.Attempt.Body = x.scrub(strings.ToValidUTF8(string(body), "\uFFFD"))
+	x.Attempt.Body = x.scrub(strings.ToValidUTF8(string(body[:min(len(body), safehttp.KeptBody)]), "\uFFFD"))
 	res.Body = io.NopCloser(bytes.NewReader(body))
 	return res, nil
+}
+
+func (x *Exchange) read(res *http.Response) ([]byte, error) {
+	if x.Limit <= safehttp.KeptBody {
+		return safehttp.ReadBody(res)
+	}
+	defer res.Body.Close()
+	return io.ReadAll(io.LimitReader(res.Body, x.Limit))
 }
 
 // digest is of the body as it is sent.

@@ -169,6 +169,9 @@ func (t *Target) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hu
 	return k.attempt(), err
 }
 
+// longestAnswer is of a page of messages; that to a post holds the message.
+const longestAnswer = 4 << 20
+
 // A talk is what one attempt has to say to Slack with a bot token.
 type talk struct {
 	*Target
@@ -185,6 +188,7 @@ type talk struct {
 
 func (t *Target) talk(e *hub.Endpoint) (*talk, error) {
 	k := &talk{Target: t, e: e, x: relay.NewExchange(t.o.Client, e), channel: e.Config["channel"]}
+	k.x.Limit = longestAnswer
 	if k.channel == "" {
 		return nil, hub.E(hub.Invalid, "the Slack endpoint has a bot token but no channel; set its channel")
 	}
