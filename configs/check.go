@@ -22,6 +22,7 @@ func (l *loader) check(c *Config) {
 	l.checkPlaybooks(&c.Playbooks)
 	l.checkRelay(&c.Relay)
 	l.checkEndpoints(c.Endpoints)
+	l.checkSlack(&c.Slack)
 	l.checkConnectors(c.Connectors)
 }
 

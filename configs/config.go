@@ -47,6 +47,7 @@ type Config struct {
 	Playbooks  Playbooks   `yaml:"playbooks" doc:"Automatic responses."`
 	Relay      Relay       `yaml:"relay" doc:"What holds for deliveries to every endpoint."`
 	Endpoints  []Endpoint  `yaml:"endpoints" doc:"Far sides that events are sent to. Those made over the API stand beside these."`
+	Slack      Slack       `yaml:"slack" doc:"The app that the hub is at Slack, for installing it with a click and for its buttons. An endpoint may bring an app of its own."`
 	Connectors []Connector `yaml:"connectors" doc:"Source systems. What else an entry takes depends on its kind; see the page of the connector."`
 	Audit      Audit       `yaml:"audit" doc:"The tamper-evident log."`
 	Limits     Limits      `yaml:"limits" doc:"How many requests a caller may make."`

@@ -29,7 +29,7 @@ var kindRules = [...]kindRule{
 	},
 	{
 		kind:     hub.KindSlack,
-		optional: []string{"events", "filter", "ordering", "rate_limit", "timeout", "retry", "channel", "api_url", "templates"},
+		optional: []string{"events", "filter", "ordering", "rate_limit", "timeout", "retry", "channel", "api_url", "signing_secret", "templates"},
 		either:   [][2]string{{"url", "bot_token"}},
 	},
 	{
@@ -137,6 +137,8 @@ func (l *loader) checkForms(path string, e *Endpoint) {
 	say("bot_token", unless(tokenForm.MatchString(e.BotToken.Reveal()), "is not a token; give it without spaces or line breaks"))
 	say("bot_token", unless(e.Channel != "", "needs to know where to post; add channel, such as \"#security\""))
 	say("channel", unless(e.empty("url") || !e.empty("bot_token"), "is not for an incoming webhook, which posts to its own; remove this, or use bot_token in place of url"))
+	say("signing_secret", unless(tokenForm.MatchString(e.SigningSecret.Reveal()), "is not the signing secret of an app; give it without spaces or line breaks"))
+	say("signing_secret", unless(!e.BotToken.IsZero(), "is of no use to an incoming webhook, whose messages have no buttons; remove this, or use bot_token in place of url"))
 	say("routing_key", unless(routingForm.MatchString(e.RoutingKey.Reveal()), "is not an integration key; PagerDuty's have 32 letters and digits"))
 	for i, one := range e.WebhookSecrets {
 		if !tokenForm.MatchString(one.Reveal()) {

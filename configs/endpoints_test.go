@@ -22,7 +22,7 @@ var good = map[string]string{
 	"name": "a", "description": "x", "enabled": "true", "url": "https://a.example", "api_url": "https://b.example",
 	"events": "[alert.*]", "filter": "x", "transform": "x", "headers": "{X-A: b}", "secret": testSecret, "key_pair": testPair,
 	"signing": "[{type: hex, header: X-B}]", "ordering": "key", "rate_limit": "1", "timeout": "1s",
-	"retry": "{schedule: [1s]}", "channel": `"#c"`, "bot_token": "xoxb-1", "routing_key": strings.Repeat("a", 32),
+	"retry": "{schedule: [1s]}", "channel": `"#c"`, "bot_token": "xoxb-1", "signing_secret": "s1", "routing_key": strings.Repeat("a", 32),
 	"namespace": "a.b_1", "setup": "false", "api_key": "a2V5", "username": "u", "password": "p",
 	"host": "mail.example", "port": "2525", "tls": "tls", "from": "a@b.example", "to": "[c@d.example]", "digest": "1h", "templates": "{KIND: x}",
 	"webhook_secrets": "[s1, s2]", "pipeline": "false", "streams": "[alerts]", "retention": "{alerts: 365d, audit: 36h}",
@@ -126,6 +126,8 @@ func TestEndpointProblems(t *testing.T) {
 		{"slack: both", "{name: a, kind: slack, url: 'https://a.example', bot_token: x, channel: C1}", "2: endpoints[0].bot_token: there is url as well; keep one of the two"},
 		{"slack: bot without channel", "{name: a, kind: slack, bot_token: x}", `2: endpoints[0].bot_token: needs to know where to post; add channel, such as "#security"`},
 		{"slack: hook with channel", "{name: a, kind: slack, url: 'https://a.example', channel: C1}", "2: endpoints[0].channel: is not for an incoming webhook, which posts to its own; remove this, or use bot_token in place of url"},
+		{"slack: signing secret", "{name: a, kind: slack, bot_token: x, channel: C1, signing_secret: 'a b'}", "2: endpoints[0].signing_secret: is not the signing secret of an app; give it without spaces or line breaks"},
+		{"slack: hook with signing secret", "{name: a, kind: slack, url: 'https://a.example', signing_secret: x}", "2: endpoints[0].signing_secret: is of no use to an incoming webhook, whose messages have no buttons; remove this, or use bot_token in place of url"},
 		{"slack: token", "{name: a, kind: slack, bot_token: 'x y', channel: C1}", "2: endpoints[0].bot_token: is not a token; give it without spaces or line breaks"},
 		{"pagerduty: key", "{name: a, kind: pagerduty, routing_key: short}", "2: endpoints[0].routing_key: is not an integration key; PagerDuty's have 32 letters and digits"},
 		{"elastic: namespace", "{name: a, kind: elasticsearch, url: 'https://a.example', namespace: Prod-1}", `2: endpoints[0].namespace: "Prod-1" is not a namespace; write 1 to 100 of a-z, 0-9, _ and ., no -`},
@@ -211,7 +213,7 @@ func TestEndpointInTheHubsTerms(t *testing.T) {
 		{
 			Kind: hub.KindSlack, Name: "soc-slack", Enabled: true, Ordering: "none", Events: []string{"alert.created", "alert.reopened", "alert.resolved"},
 			Config:  map[string]string{"channel": "#security", "api_url": "https://slack.example.com/api/"},
-			Secrets: hub.EndpointSecrets{Tokens: map[string]string{"bot_token": "xoxb-0-test"}},
+			Secrets: hub.EndpointSecrets{Tokens: map[string]string{"bot_token": "xoxb-0-test", "signing_secret": "slack-signing-test"}},
 		},
 		{
 			Kind: hub.KindPagerDuty, Name: "soc-pagerduty", Enabled: true, Ordering: "none", Events: []string{"alert.*"}, Filter: `alert.severity == "critical"`,

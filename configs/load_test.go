@@ -54,7 +54,7 @@ func TestProblems(t *testing.T) {
 		{"key twice", "log:\n  level: info\n  format: json\n  level: warn\n", `4: log.level: given twice; keep one of the two`},
 		{"odd keys", "log:\n  ? [a]\n  : b\n  ~: c\n", "2: log: a key must be a text\n4: log: a key must be a text"},
 		{"own tag", "log:\n  level: !loud info\n", `2: log.level: the tag !loud means nothing here; leave it out`},
-		{"in an alias", "x: &x {level: loud}\nlog: *x\n", "1: x: unknown key; known here: server, store, bus, dedup, playbooks, relay, endpoints, connectors, audit, limits, log\n1: log.level: \"loud\" is none of debug, info, warn, error"},
+		{"in an alias", "x: &x {level: loud}\nlog: *x\n", "1: x: unknown key; known here: server, store, bus, dedup, playbooks, relay, endpoints, slack, connectors, audit, limits, log\n1: log.level: \"loud\" is none of debug, info, warn, error"},
 		{"merge of a text", "log:\n  <<: loud\n  level: info\n", `2: log: << takes a mapping; write <<: *name`},
 
 		// Types.

@@ -47,6 +47,7 @@ type Endpoint struct {
 	Retry          *Retry                   `yaml:"retry" doc:"In place of relay.schedule and relay.jitter."`
 	Channel        string                   `yaml:"channel" doc:"Slack channel: an id, or a name with # in quotes."`
 	BotToken       secret.Secret            `yaml:"bot_token" doc:"Slack bot token, in place of url. With it messages can be updated and threaded."`
+	SigningSecret  secret.Secret            `yaml:"signing_secret" doc:"Signing secret of the Slack app, by which the buttons of its messages are heard. Without it they have none."`
 	RoutingKey     secret.Secret            `yaml:"routing_key" doc:"PagerDuty integration key, 32 characters."`
 	WebhookSecrets []secret.Secret          `yaml:"webhook_secrets" doc:"The secrets of PagerDuty's webhook subscriptions, by which what is done with an incident there is seen here. Two while one is changed."`
 	Namespace      string                   `yaml:"namespace" doc:"Last part of the names of data streams; lower case, no -. Empty for default."`
@@ -105,7 +106,7 @@ func (e *Endpoint) Hub() hub.Endpoint {
 		RateLimit: e.RateLimit, Timeout: hub.Duration(e.Timeout), Retry: e.Retry.hub(), Templates: e.Templates,
 		Config: given("channel", e.Channel, "api_url", e.APIURL, "namespace", e.Namespace, "username", e.Username),
 		Secrets: hub.EndpointSecrets{Tokens: given(
-			"bot_token", e.BotToken.Reveal(), "routing_key", e.RoutingKey.Reveal(),
+			"bot_token", e.BotToken.Reveal(), "signing_secret", e.SigningSecret.Reveal(), "routing_key", e.RoutingKey.Reveal(),
 			"api_key", e.APIKey.Reveal(), "password", e.Password.Reveal(), "webhook_secrets", revealed(e.WebhookSecrets))},
 	}
 	if e.Kind == hub.KindElastic {

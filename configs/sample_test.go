@@ -25,7 +25,7 @@ var sampleEnv = []string{
 	"SIEM_HOOK_KEY_PAIR=" + testPair,
 	"SIEM_HOOK_SECRET=whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 	"OTHER_HOOK_SECRET=whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-	"SLACK_BOT_TOKEN=xoxb-0-test", "SLACK_WEBHOOK_URL=https://hooks.slack.example.com/services/T/B/x",
+	"SLACK_BOT_TOKEN=xoxb-0-test", "SLACK_SIGNING_SECRET=slack-signing-test", "SLACK_WEBHOOK_URL=https://hooks.slack.example.com/services/T/B/x",
 	"PAGERDUTY_ROUTING_KEY=0123456789abcdef0123456789abcdef", "PAGERDUTY_WEBHOOK_SECRET=pd-hook-test",
 	"SMTP_PASSWORD=mail-test", "ELASTIC_API_KEY=aWQ6a2V5", "ELASTIC_PASSWORD=geheim",
 	"CYBERVAULT_TOKEN=cv_live_test", "CYBERVAULT_WEBHOOK_SECRET=cv_hook_test",

@@ -35,36 +35,37 @@ type Channel struct {
 
 // channelBody is a channel as it is made or changed. Pointers tell what was given.
 type channelBody struct {
-	Name        *string              `json:"name,omitempty" maxLength:"200" doc:"Unique; playbooks refer to it"`
-	Kind        *string              `json:"kind,omitempty" enum:"slack,pagerduty,email,elasticsearch,webhook" doc:"What stands at the far side; it does not change"`
-	Description *string              `json:"description,omitempty" maxLength:"2000"`
-	Enabled     *bool                `json:"enabled,omitempty" doc:"What is for a disabled channel is held"`
-	Events      *[]string            `json:"events,omitempty" maxItems:"100" doc:"Globs such as alert.* or endpoint.*; none: only what alert rules and playbooks send"`
-	Filter      *string              `json:"filter,omitempty" maxLength:"4096" doc:"Expression over the event"`
-	URL         *string              `json:"url,omitempty" maxLength:"2048" doc:"A webhook's receiver, Slack's incoming webhook (shown masked), or the Elasticsearch"`
-	APIURL      *string              `json:"api_url,omitempty" maxLength:"2048" doc:"In place of the address of Slack or PagerDuty"`
-	Channel     *string              `json:"channel,omitempty" maxLength:"200" doc:"Slack channel, with bot_token"`
-	Host        *string              `json:"host,omitempty" maxLength:"253" doc:"Mail server"`
-	Port        *int                 `json:"port,omitempty" minimum:"1" maximum:"65535" doc:"Of the mail server; 587, or 465 with tls: tls"`
-	TLS         *string              `json:"tls,omitempty" enum:"starttls,tls,none"`
-	From        *string              `json:"from,omitempty" maxLength:"500" doc:"Who mails come from"`
-	To          *[]string            `json:"to,omitempty" maxItems:"50" doc:"Who gets them"`
-	Digest      *string              `json:"digest,omitempty" doc:"One mail for all that comes within this time, such as 1h"`
-	Namespace   *string              `json:"namespace,omitempty" pattern:"^[a-z0-9][a-z0-9_.]{0,99}$" doc:"Last part of the names of data streams in Elasticsearch"`
-	Username    *string              `json:"username,omitempty" maxLength:"500" doc:"Of a mail server or Elasticsearch"`
-	Password    *string              `json:"password,omitempty" maxLength:"1000" doc:"Never shown"`
-	BotToken    *string              `json:"bot_token,omitempty" maxLength:"1000" doc:"Slack's, never shown"`
-	RoutingKey  *string              `json:"routing_key,omitempty" maxLength:"100" doc:"PagerDuty's integration key, never shown"`
-	APIKey      *string              `json:"api_key,omitempty" maxLength:"1000" doc:"Elasticsearch's, never shown"`
-	Secret      *string              `json:"secret,omitempty" maxLength:"200" doc:"Of a webhook: whsec_ and base64; made if not given, and shown once"`
-	Headers     *map[string]string   `json:"headers,omitempty" doc:"Of a webhook; shown masked"`
-	Signing     *[]hub.SigningScheme `json:"signing,omitempty" maxItems:"10" doc:"Of a webhook: signatures beside the standard one"`
-	Transform   *string              `json:"transform,omitempty" maxLength:"4096" doc:"Of a webhook: expression that gives the body"`
-	Templates   *map[string]string   `json:"templates,omitempty" doc:"Go templates in place of the built-in texts: subject, title and body of an email, text of a Slack message, summary at PagerDuty"`
-	RateLimit   *int                 `json:"rate_limit,omitempty" minimum:"0" maximum:"100000" doc:"Requests a second, 0 for no limit"`
-	Timeout     *string              `json:"timeout,omitempty" doc:"Of one attempt, such as 15s"`
-	Retry       *retryBody           `json:"retry,omitempty"`
-	Ordering    *string              `json:"ordering,omitempty" enum:"none,key"`
+	Name          *string              `json:"name,omitempty" maxLength:"200" doc:"Unique; playbooks refer to it"`
+	Kind          *string              `json:"kind,omitempty" enum:"slack,pagerduty,email,elasticsearch,webhook" doc:"What stands at the far side; it does not change"`
+	Description   *string              `json:"description,omitempty" maxLength:"2000"`
+	Enabled       *bool                `json:"enabled,omitempty" doc:"What is for a disabled channel is held"`
+	Events        *[]string            `json:"events,omitempty" maxItems:"100" doc:"Globs such as alert.* or endpoint.*; none: only what alert rules and playbooks send"`
+	Filter        *string              `json:"filter,omitempty" maxLength:"4096" doc:"Expression over the event"`
+	URL           *string              `json:"url,omitempty" maxLength:"2048" doc:"A webhook's receiver, Slack's incoming webhook (shown masked), or the Elasticsearch"`
+	APIURL        *string              `json:"api_url,omitempty" maxLength:"2048" doc:"In place of the address of Slack or PagerDuty"`
+	Channel       *string              `json:"channel,omitempty" maxLength:"200" doc:"Slack channel, with bot_token"`
+	Host          *string              `json:"host,omitempty" maxLength:"253" doc:"Mail server"`
+	Port          *int                 `json:"port,omitempty" minimum:"1" maximum:"65535" doc:"Of the mail server; 587, or 465 with tls: tls"`
+	TLS           *string              `json:"tls,omitempty" enum:"starttls,tls,none"`
+	From          *string              `json:"from,omitempty" maxLength:"500" doc:"Who mails come from"`
+	To            *[]string            `json:"to,omitempty" maxItems:"50" doc:"Who gets them"`
+	Digest        *string              `json:"digest,omitempty" doc:"One mail for all that comes within this time, such as 1h"`
+	Namespace     *string              `json:"namespace,omitempty" pattern:"^[a-z0-9][a-z0-9_.]{0,99}$" doc:"Last part of the names of data streams in Elasticsearch"`
+	Username      *string              `json:"username,omitempty" maxLength:"500" doc:"Of a mail server or Elasticsearch"`
+	Password      *string              `json:"password,omitempty" maxLength:"1000" doc:"Never shown"`
+	BotToken      *string              `json:"bot_token,omitempty" maxLength:"1000" doc:"Slack's, never shown"`
+	SigningSecret *string              `json:"signing_secret,omitempty" maxLength:"500" doc:"Of the Slack app, by which buttons are heard; never shown"`
+	RoutingKey    *string              `json:"routing_key,omitempty" maxLength:"100" doc:"PagerDuty's integration key, never shown"`
+	APIKey        *string              `json:"api_key,omitempty" maxLength:"1000" doc:"Elasticsearch's, never shown"`
+	Secret        *string              `json:"secret,omitempty" maxLength:"200" doc:"Of a webhook: whsec_ and base64; made if not given, and shown once"`
+	Headers       *map[string]string   `json:"headers,omitempty" doc:"Of a webhook; shown masked"`
+	Signing       *[]hub.SigningScheme `json:"signing,omitempty" maxItems:"10" doc:"Of a webhook: signatures beside the standard one"`
+	Transform     *string              `json:"transform,omitempty" maxLength:"4096" doc:"Of a webhook: expression that gives the body"`
+	Templates     *map[string]string   `json:"templates,omitempty" doc:"Go templates in place of the built-in texts: subject, title and body of an email, text of a Slack message, summary at PagerDuty"`
+	RateLimit     *int                 `json:"rate_limit,omitempty" minimum:"0" maximum:"100000" doc:"Requests a second, 0 for no limit"`
+	Timeout       *string              `json:"timeout,omitempty" doc:"Of one attempt, such as 15s"`
+	Retry         *retryBody           `json:"retry,omitempty"`
+	Ordering      *string              `json:"ordering,omitempty" enum:"none,key"`
 }
 
 // apply puts what was given into e.
@@ -156,7 +157,7 @@ func (b *channelBody) tokens() []part {
 }
 
 func (b *channelBody) secrets(e *hub.Endpoint) {
-	e.Secrets.Tokens = put(e.Secrets.Tokens, b.tokens())
+	e.Secrets.Tokens = put(put(e.Secrets.Tokens, b.tokens()), []part{{"signing_secret", b.SigningSecret}}) // which goes nowhere
 	if b.Secret != nil && *b.Secret != "" {
 		e.Secrets.Signing = []hub.SigningSecret{{Text: *b.Secret}}
 	}

@@ -16,7 +16,7 @@ var yamlBlock = regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```")
 // from, and the demo's own configuration.
 func TestDocumentsLoad(t *testing.T) {
 	environ := []string{
-		"SLACK_WEBHOOK_URL=https://hooks.slack.example.com/services/T/B/x", "SLACK_BOT_TOKEN=xoxb-test",
+		"SLACK_WEBHOOK_URL=https://hooks.slack.example.com/services/T/B/x", "SLACK_BOT_TOKEN=xoxb-test", "SLACK_SIGNING_SECRET=slack-signing-test",
 		"PAGERDUTY_ROUTING_KEY=0123456789abcdef0123456789abcdef", "ELASTIC_API_KEY=aWQ6a2V5",
 		"SOAR_HOOK_SECRET=" + newSecret(), "CYBERVAULT_TOKEN=cv_live_test", "CYBERVAULT_WEBHOOK_SECRET=cv_hook_test",
 	}
