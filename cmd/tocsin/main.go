@@ -48,6 +48,7 @@ type cli struct {
 	Connectors connectorsCmd `cmd:"" help:"List and steer the sources of a running hub."`
 	Webhooks   webhooksCmd   `cmd:"" help:"Manage the webhook endpoints of a running hub."`
 	Keys       keysCmd       `cmd:"" help:"Manage the API keys of a running hub."`
+	Elastic    elasticCmd    `cmd:"" help:"Prepare an Elasticsearch for what the hub writes."`
 	Backup     backupCmd     `cmd:"" help:"Back an embedded hub up, while it runs."`
 	Restore    restoreCmd    `cmd:"" help:"Put a backup in place."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring the database's schema up to date, or carry a hub over to another database."`

@@ -13,7 +13,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/url"
 	"sync"
 	"time"
 
@@ -129,17 +128,11 @@ func New(ctx context.Context, opts Options) (*App, error) {
 
 func (a *App) openConnectors(ctx context.Context) error {
 	a.findings = &findings{st: a.st, bus: a.bus, waiters: newWaiters(), shared: !a.cluster.alone()}
-	out := safehttp.Options{
-		Allow: a.cfg.Relay.AllowNetworks, Timeout: a.cfg.Relay.Timeout, UserAgent: a.cfg.Relay.UserAgent + "/" + a.opts.Version, Resolver: a.opts.Resolver,
+	client, err := outbound(a.cfg, a.opts.Version, a.opts.Resolver)
+	if err != nil {
+		return err
 	}
-	if text := a.cfg.Relay.Proxy.Reveal(); text != "" {
-		proxy, err := url.Parse(text)
-		if err != nil { // the loader checked it
-			return errors.New("relay.proxy is not a URL")
-		}
-		out.Proxy = proxy
-	}
-	a.client = safehttp.New(out)
+	a.client = client
 	entries := make([]connectors.Entry, len(a.cfg.Connectors))
 	for i, c := range a.cfg.Connectors {
 		common := connectors.Common{Name: c.Name, Kind: c.Kind, Tenant: hub.TenantID(c.Tenant), Paused: c.Paused, Interval: hub.Duration(c.Interval), Mirror: c.Mirror}
@@ -393,22 +386,6 @@ func (a *App) startRouter() error {
 // triageBatch is how many findings are triaged in one transaction, at most. The
 // window is twice that at least, so that one batch gathers while another is done.
 const triageBatch = 256
-
-// quiet leaves the router's own messages out below a warning: they tell of steps,
-// not of changes of state.
-func quiet(log *slog.Logger) *slog.Logger {
-	return slog.New(levelHandler{log.Handler(), slog.LevelWarn})
-}
-
-type levelHandler struct {
-	slog.Handler
-	least slog.Level
-}
-
-// Enabled leaves out what is less than the least level.
-func (h levelHandler) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= h.least && h.Handler.Enabled(ctx, l)
-}
 
 // clean removes what is past its time, until ctx ends.
 func (a *App) clean(ctx context.Context) {

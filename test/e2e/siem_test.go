@@ -76,7 +76,7 @@ const siemBatch = 500
 func newSiem(t *testing.T) *siem {
 	o := services.ElasticsearchOptions{}
 	if siemDocs() > 100_000 {
-		o.JVM = []string{"-Xmx1g", "-XX:TieredStopAtLevel=4"}
+		o.JVM = []string{"-Xms2g", "-Xmx2g", "-XX:TieredStopAtLevel=4"}
 	}
 	// An asset makes at least a finding, a change and an audit entry; each tenth has
 	// a finding more, and each twentieth two.

@@ -10,7 +10,7 @@ import (
 
 // readyTime is how long a server may take until it answers. Alone on a machine
 // it takes a tenth of it.
-const readyTime = 90 * time.Second
+const readyTime = 5 * time.Minute
 
 // A server is what all of them have in common: a place that stays, and a process
 // that can come and go. Its methods are not for several goroutines at once.
