@@ -183,7 +183,8 @@ const (
 // rules: no far side saw its rules broken.
 func (j *judge) rules() {
 	for name, broken := range map[string][]unkind.Violation{
-		"CyberVault": j.far.vault.Violations(), "Slack": j.far.slack.Violations(),
+		"CyberVault": j.far.vault.Violations(), "EchelonGraph": j.far.echelon.Violations(), "EdgeAI Telemetry": j.far.edge.Violations(),
+		"Vigilare": j.far.vigilare.Violations(), "Slack": j.far.slack.Violations(),
 		"PagerDuty": j.far.pager.Violations(), "the webhook receiver": j.far.soar.Violations(),
 	} {
 		for _, v := range broken {

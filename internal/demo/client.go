@@ -155,6 +155,7 @@ type finding struct {
 	ID       string `json:"id"`
 	Source   string `json:"source"`
 	SourceID string `json:"source_id"`
+	AssetID  string `json:"asset_id"`
 	AlertID  string `json:"alert_id"`
 	Outcome  string `json:"outcome"`
 }
@@ -162,6 +163,8 @@ type finding struct {
 // An alert is what the API shows of an alert; timeline only by its id.
 type alert struct {
 	ID         string   `json:"id"`
+	Type       string   `json:"type"`
+	AssetID    string   `json:"asset_id"`
 	Severity   string   `json:"severity"`
 	Status     string   `json:"status"`
 	Sources    []string `json:"sources"`
@@ -198,6 +201,7 @@ type delivery struct {
 
 // A connector is what the API shows of a source.
 type connector struct {
+	Name  string `json:"name"`
 	State string `json:"state"`
 }
 
@@ -217,7 +221,12 @@ func (d *delivery) webhookID() string {
 	return "of delivery " + d.ID
 }
 
-// connector does something with CyberVault's connector, such as sync.
-func (c *client) connector(ctx context.Context, action string) error {
-	return c.call(ctx, request{method: http.MethodPost, path: "/connectors/cybervault/" + action}, http.StatusOK, nil)
+// connectors does something with every connector, such as sync.
+func (c *client) connectors(ctx context.Context, action string) error {
+	for _, name := range sourceNames {
+		if err := c.call(ctx, request{method: http.MethodPost, path: "/connectors/" + name + "/" + action}, http.StatusOK, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }

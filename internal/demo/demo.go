@@ -1,5 +1,5 @@
 // Package demo runs the main job on real input with nothing else installed: the
-// hub, a simulated source system, and simulated Slack, PagerDuty, Elasticsearch
+// hub, simulated source systems, and simulated Slack, PagerDuty, Elasticsearch
 // and webhook receivers, all on loopback ports of one process.
 //
 // The hub is the real one, made from a configuration file ([Config]) and spoken

@@ -12,17 +12,20 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/test/sim/cybervault"
+	"github.com/tocsin/tocsin/test/sim/echelongraph"
+	"github.com/tocsin/tocsin/test/sim/edgetelemetry"
 	"github.com/tocsin/tocsin/test/sim/elastic"
 	"github.com/tocsin/tocsin/test/sim/pagerduty"
 	"github.com/tocsin/tocsin/test/sim/receiver"
 	"github.com/tocsin/tocsin/test/sim/slack"
 	"github.com/tocsin/tocsin/test/sim/unkind"
+	"github.com/tocsin/tocsin/test/sim/vigilare"
 )
 
 // soarPath is where the receiver takes the hub's webhooks.
 const soarPath = "/soar"
 
-// moderate is the trouble that Slack and PagerDuty make: about one request in
+// moderate is the trouble that all make but CyberVault and the receiver: about one request in
 // twelve fails, half of the failures after the request took effect. They do not
 // throttle: their Retry-After is for all that goes to them, while the relay
 // keeps it for the delivery that was told.
@@ -33,7 +36,11 @@ var rough = receiver.Behaviour{Fail: 0.04, Throttle: 0.01, CutBefore: 0.01, CutA
 
 // farSides are the simulators, each served on a port of its own.
 type farSides struct {
-	vault *cybervault.Sim
+	vault    *cybervault.Sim
+	echelon  *echelongraph.Sim
+	edge     *edgetelemetry.Sim
+	vigilare *vigilare.Sim
+
 	slack *slack.Sim
 	pager *pagerduty.Sim
 	soar  *receiver.Sim
@@ -55,6 +62,13 @@ func openFarSides() (*farSides, error) {
 	}
 	o := unkind.Options{Seed: seed}
 	f.vault = cybervault.New(cybervault.Options{Options: o, Tier: "enterprise"})
+	// Those that are written to do not throttle on purpose; their rules stay.
+	f.echelon = echelongraph.New(echelongraph.Options{Options: o, Plan: "enterprise"})
+	f.echelon.Set(moderate)
+	f.edge = edgetelemetry.New(edgetelemetry.Options{Options: o, PerMinute: 10_000})
+	f.edge.Set(moderate)
+	f.vigilare = vigilare.New(vigilare.Options{Options: o, PerMinute: 10_000})
+	f.vigilare.Set(moderate)
 	// The real Slack takes a message a second and the real PagerDuty two events;
 	// a demo that should end soon cannot wait for them.
 	f.slack = slack.New(slack.Options{Options: o, Limits: slack.Limits{PerSecond: 100, Burst: 100, UpdatesPerMinute: 6000}})
@@ -66,7 +80,7 @@ func openFarSides() (*farSides, error) {
 		{Path: soarPath, Secrets: []string{f.secret}, Hex: "X-CV-Signature", Behaviour: rough},
 	}})
 	for name, h := range map[string]http.Handler{
-		"CYBERVAULT": f.vault, "SLACK": f.slack, "PAGERDUTY": f.pager, "ELASTIC": f.siem, "RECEIVER": f.soar,
+		"CYBERVAULT": f.vault, "ECHELONGRAPH": f.echelon, "EDGETELEMETRY": f.edge, "VIGILARE": f.vigilare, "SLACK": f.slack, "PAGERDUTY": f.pager, "ELASTIC": f.siem, "RECEIVER": f.soar,
 	} {
 		if err := f.serve(name, h); err != nil {
 			f.close()
@@ -100,6 +114,9 @@ func (f *farSides) environ() []string {
 		"SOAR_WEBHOOK_SECRET=" + f.secret,
 		"CYBERVAULT_TOKEN=" + cybervault.DefaultToken,
 		"CYBERVAULT_WEBHOOK_SECRET=" + f.inbound,
+		"ECHELONGRAPH_EMAIL=" + echelongraph.DefaultEmail, "ECHELONGRAPH_PASSWORD=" + echelongraph.DefaultPassword,
+		"EDGETELEMETRY_EMAIL=" + edgetelemetry.DefaultEmail, "EDGETELEMETRY_PASSWORD=" + edgetelemetry.DefaultPassword,
+		"VIGILARE_EMAIL=" + vigilare.DefaultEmail, "VIGILARE_PASSWORD=" + vigilare.DefaultPassword,
 	}
 	for name, url := range f.urls {
 		env = append(env, "DEMO_"+name+"="+url)

@@ -11,7 +11,8 @@ import (
 )
 
 // A feed sends findings into the hub by every way there is: one by one, in
-// batches of both forms, and through CyberVault by pull and webhook.
+// batches of both forms, and through the source systems by pull, webhook and
+// WebSocket.
 type feed struct {
 	client *client
 	far    *farSides
@@ -25,16 +26,17 @@ type feed struct {
 	faults   []string        // answers that were not as documented
 
 	vault vaultFeed
+	cloud *cloudFeed
 }
 
 func newFeed(c *client, far *farSides) *feed {
 	return &feed{
 		client: c, far: far, random: rand.New(rand.NewPCG(seed, 2)), lives: map[*life]bool{}, accepted: map[string]bool{},
-		vault: vaultFeed{sim: far.vault, random: rand.New(rand.NewPCG(seed, 3))},
+		vault: vaultFeed{sim: far.vault, random: rand.New(rand.NewPCG(seed, 3))}, cloud: newCloudFeed(far),
 	}
 }
 
-// wave sends some findings directly and lets CyberVault tell of some more.
+// wave sends some findings directly and lets the source systems tell of some more.
 func (f *feed) wave(ctx context.Context, n int, sends []send) error {
 	third := len(sends) / 3
 	if err := f.singles(ctx, n, sends[:third]); err != nil {
@@ -48,7 +50,11 @@ func (f *feed) wave(ctx context.Context, n int, sends []send) error {
 	}
 	f.vault.wave()
 	f.far.vault.Flush(ctx, f.far.client)
-	return f.client.connector(ctx, "sync")
+	f.cloud.wave()
+	if err := f.cloud.acknowledge(ctx, f.client); err != nil {
+		return err
+	}
+	return f.client.connectors(ctx, "sync")
 }
 
 // accept notes that a send was taken in under an id.

@@ -54,7 +54,7 @@ func (d *demo) judge(ctx context.Context) error {
 	j := &judge{far: d.far, feed: d.feed, evidence: e, faults: append(slices.Clone(d.feed.faults), e.reports...)}
 	j.result.Findings, j.result.Alerts, j.AuditEntries, j.ChainVerified = len(e.findings), len(e.alerts), len(e.entries), e.verified
 	for _, check := range []func(){
-		j.triaged, j.endings, j.vault, j.ended, j.webhooks, j.pages, j.posts, j.documents, j.audited, j.rules,
+		j.triaged, j.endings, j.vault, j.clouds, j.ended, j.webhooks, j.pages, j.posts, j.documents, j.audited, j.rules,
 	} {
 		check()
 	}

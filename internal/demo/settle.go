@@ -3,6 +3,8 @@ package demo
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,7 +19,8 @@ func (d *demo) settle(ctx context.Context) error {
 		what string
 		done func(context.Context) (bool, error)
 	}{
-		{"CyberVault to be in step", d.inStep},
+		{"the problem that three systems see", d.acknowledged},
+		{"the source systems to be in step", d.inStep},
 		{"the pulls to pause", d.paused},
 		{"triage and deliveries", d.delivered},
 		{"the documents in Elasticsearch", d.indexed},
@@ -48,15 +51,27 @@ func (d *demo) await(ctx context.Context, limit time.Time, what string, done fun
 	}
 }
 
-// inStep asks whether the hub has seen each of CyberVault's alerts as it is now.
+// acknowledged asks whether the one problem has been acknowledged.
+func (d *demo) acknowledged(ctx context.Context) (bool, error) {
+	if d.feed.cloud.acked || d.feed.cloud.waves < len(sharedBy) {
+		return true, nil
+	}
+	if err := d.feed.cloud.acknowledge(ctx, d.hub.client); err != nil || d.feed.cloud.acked {
+		return err == nil, err
+	}
+	return false, d.sync(ctx)
+}
+
+// inStep asks whether the hub has seen each of the source systems' alerts as it is
+// now, and they have heard what they have to hear.
 func (d *demo) inStep(ctx context.Context) (bool, error) {
 	j := &judge{far: d.far, feed: d.feed}
-	query := map[string][]string{"source": {"cybervault"}}
-	findings, err := all[finding](ctx, d.hub.client, "/findings", query)
+	sources := strings.Join(sourceNames[:], ",")
+	findings, err := all[finding](ctx, d.hub.client, "/findings", map[string][]string{"source": {sources}})
 	if err != nil {
 		return false, err
 	}
-	alerts, err := all[alert](ctx, d.hub.client, "/alerts", map[string][]string{"source": {"cybervault"}})
+	alerts, err := all[alert](ctx, d.hub.client, "/alerts", map[string][]string{"source": {sources}})
 	if err != nil {
 		return false, err
 	}
@@ -67,23 +82,30 @@ func (d *demo) inStep(ctx context.Context) (bool, error) {
 	for _, a := range alerts {
 		j.alerts[a.ID] = a
 	}
-	if j.vault(); len(j.faults) == 0 {
+	j.vault()
+	if j.clouds(); len(j.faults) == 0 {
 		return true, nil
 	}
+	return false, d.sync(ctx)
+}
+
+// sync asks for pulls, now and then.
+func (d *demo) sync(ctx context.Context) error {
 	if time.Since(d.synced) < time.Second {
-		return false, nil
+		return nil
 	}
 	d.synced = time.Now() // a pull that was under way when the last change came has not seen it
-	return false, d.hub.client.connector(ctx, "sync")
+	return d.hub.client.connectors(ctx, "sync")
 }
 
 // paused ends the pulls, so that nothing new comes.
 func (d *demo) paused(ctx context.Context) (bool, error) {
-	if err := d.hub.client.connector(ctx, "pause"); err != nil {
+	if err := d.hub.client.connectors(ctx, "pause"); err != nil {
 		return false, err
 	}
 	list, err := all[connector](ctx, d.hub.client, "/connectors", nil)
-	return len(list) == 1 && list[0].State == "paused", err
+	running := func(c connector) bool { return c.State != "paused" }
+	return len(list) == len(sourceNames) && !slices.ContainsFunc(list, running), err
 }
 
 func (d *demo) delivered(ctx context.Context) (bool, error) {

@@ -48,8 +48,9 @@ func (s *show) printf(format string, args ...any) {
 }
 
 func (s *show) welcome(h *runningHub) {
-	s.printf(`The hub serves at %[1]s with simulated CyberVault, Slack, PagerDuty,
-Elasticsearch and a webhook receiver around it. They make trouble on purpose.
+	s.printf(`The hub serves at %[1]s with simulated CyberVault, EchelonGraph, EdgeAI
+Telemetry and Vigilare as sources, and Slack, PagerDuty, Elasticsearch and a
+webhook receiver as far sides. They make trouble on purpose.
 
   export KEY=%[2]s
   curl -H "Authorization: Bearer $KEY" '%[1]s/api/v1/alerts?severity=critical'
@@ -107,6 +108,11 @@ func (s *show) result(f *feed, j *judge) {
 	row("findings", "%d accepted; %d invalid ones refused, %d repeated requests answered as before", r.Findings, f.invalid, f.repeated)
 	row("triage", "%s", outcomes(j))
 	row("alerts", "%d, %.0f %% fewer than findings", r.Alerts, reduced)
+	if f.cloud.acked {
+		row("one problem", "%q, seen by %s: one alert, %s;", sharedTitle, strings.Join(sharedBy[:], ", "), f.cloud.alert)
+		row(" ", "acknowledged here, which %s were told", strings.Join(f.cloud.heard(), ", "))
+	}
+	row("sources", "%s, %d calls to tell them what was done here", strings.Join(sourceNames[:], ", "), mirrored(j))
 	row("events", "%d", j.events)
 	soar := j.far.soar.Counts("")
 	row("webhook", "%d taken, each signature verified by the receiver; %d repeats after a lost answer", r.Deliveries.Webhook, soar.Repeats)
@@ -149,6 +155,16 @@ func outcomes(j *judge) string {
 		parts = append(parts, fmt.Sprintf("%s %d", o, n[o]))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// mirrored counts the calls that tell source systems what was done here.
+func mirrored(j *judge) (n int) {
+	for _, d := range j.deliveries {
+		if d.Kind == "connector" && d.RunID == "" {
+			n++
+		}
+	}
+	return n
 }
 
 func retried(j *judge) (n int) {
