@@ -77,6 +77,13 @@ func (s *steps) update(step string, done, total int64) {
 	if s.quiet {
 		return
 	}
+	if total == 0 { // nobody knows how far it is
+		s.close()
+		if s.p.terminal {
+			fmt.Fprintln(s.p.stderr, step)
+		}
+		return
+	}
 	kind, _, _ := strings.Cut(step, " ")
 	if s.m == nil || kind != s.kind {
 		s.close()

@@ -64,7 +64,7 @@ func Restore(ctx context.Context, o RestoreOptions) (*RestoreReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Release() //nolint:errcheck // the process ends soon
+	defer func() { _ = lock.Release() }() // it ends with the process at the latest
 	r := &restoring{RestoreOptions: o, stamp: ".before-restore-" + time.Now().UTC().Format("20060102T150405Z")}
 	r.temporary = filepath.Join(filepath.Dir(o.Home.Database), "."+filepath.Base(o.Home.Database)+"."+rand.Text()+".tmp")
 	defer func() {
