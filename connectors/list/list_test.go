@@ -47,6 +47,9 @@ func TestEveryKind(t *testing.T) {
 				t.Errorf("close: %v", err)
 			}
 			checkActions(t, k, source)
+			if cases, err := os.ReadDir(filepath.Join("..", k.Name, "testdata/cases")); err != nil || len(cases) < 5 {
+				t.Errorf("%d cases of inputs, want at least 5: %v", len(cases), err)
+			}
 			for _, name := range []string{"README.md", "sample.yaml", "testdata/cases"} {
 				if _, err := os.Stat(filepath.Join("..", k.Name, name)); err != nil {
 					t.Errorf("%s is missing: %v", name, err)

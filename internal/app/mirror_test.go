@@ -54,27 +54,14 @@ func (m *mirrored) pull() {
 			m.t.Fatal(err)
 		}
 		call[any](m.running, "POST", "/api/v1/connectors/"+name+"/sync", "", 200)
-		m.until("a whole pull of "+name, func() bool {
+		m.eventually("a whole pull of "+name, func() bool {
 			s, _ := m.fleet.State(hub.DefaultTenant, name)
 			// One that ran already may have passed what is to be seen.
 			return s.Counts.Pulls-s.Counts.Errors >= before.Counts.Pulls-before.Counts.Errors+2 ||
 				s.Counts.Pulls > before.Counts.Pulls && s.LastAttempt.After(before.LastAttempt) && s.LastError == nil && !s.LastSuccess.Before(s.LastAttempt)
 		})
 	}
-	m.until("triage", func() bool { n, err := m.bus.Lag("findings", triageGroup); return err == nil && n == 0 })
-}
-
-func (m *mirrored) until(what string, ok func() bool) {
-	m.t.Helper()
-	end, look := time.After(30*time.Second), time.NewTicker(10*time.Millisecond)
-	defer look.Stop()
-	for !ok() {
-		select {
-		case <-look.C:
-		case <-end:
-			m.t.Fatalf("it never came to this: %s", what)
-		}
-	}
+	m.eventually("triage", func() bool { n, err := m.bus.Lag("findings", triageGroup); return err == nil && n == 0 })
 }
 
 // alertOf gives the alert of a finding of a source.
@@ -114,7 +101,7 @@ func (m *mirrored) changed(id hub.AlertID) (told []string) {
 
 func (m *mirrored) settled() {
 	m.t.Helper()
-	m.until("all deliveries are over", func() bool {
+	m.eventually("all deliveries are over", func() bool {
 		for state, n := range m.states("") {
 			if n > 0 && state != hub.DeliverySucceeded {
 				return false
@@ -208,7 +195,7 @@ func TestSourcesAreToldAfterARestart(t *testing.T) {
 		call[any](m.running, "POST", "/api/v1/alerts/"+string(id)+"/acknowledge", "", 200)
 		call[any](m.running, "POST", "/api/v1/alerts/"+string(id)+"/resolve", "", 200)
 	}
-	m.until("each was tried", func() bool { return len(writes(m.vigilare)) > 0 && len(writes(m.echelon)) > 0 })
+	m.eventually("each was tried", func() bool { return len(writes(m.vigilare)) > 0 && len(writes(m.echelon)) > 0 })
 	m.stop()
 	m.vigilare.Set(unkind.Knobs{})
 	m.echelon.Set(unkind.Knobs{})
