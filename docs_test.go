@@ -41,7 +41,7 @@ func TestPluginFolders(t *testing.T) {
 		files []string
 	}{
 		{"connectors", []string{"connectortest", "list", "carried"}, []string{"README.md", "sample.yaml", "testdata/cases"}},
-		{"relay", []string{"relaytest", "sign"}, []string{"README.md", "sample.yaml"}},
+		{"relay", []string{"relaytest", "sign", "template"}, []string{"README.md", "sample.yaml"}},
 	} {
 		entries, err := os.ReadDir(c.root)
 		if err != nil {

@@ -31,6 +31,8 @@ type Channels interface {
 type Channel struct {
 	*hub.Endpoint
 	Origin string // api or config
+	// Restart says that it is in force from the next start on only.
+	Restart bool
 }
 
 // channelBody is a channel as it is made or changed. Pointers tell what was given.
@@ -53,6 +55,9 @@ type channelBody struct {
 	Namespace     *string              `json:"namespace,omitempty" pattern:"^[a-z0-9][a-z0-9_.]{0,99}$" doc:"Last part of the names of data streams in Elasticsearch"`
 	Username      *string              `json:"username,omitempty" maxLength:"500" doc:"Of a mail server or Elasticsearch"`
 	Password      *string              `json:"password,omitempty" maxLength:"1000" doc:"Never shown"`
+	Hooks         *[]string            `json:"webhook_secrets,omitempty" maxItems:"5" doc:"Of PagerDuty's webhook subscriptions, by which what is done there is seen here; never shown"`
+	Setup         *bool                `json:"setup,omitempty" doc:"Install templates in Elasticsearch at first use; true if not given"`
+	Streams       *[]string            `json:"streams,omitempty" enum:"alerts,findings,audit" doc:"What is written to Elasticsearch; all if not given"`
 	BotToken      *string              `json:"bot_token,omitempty" maxLength:"1000" doc:"Slack's, never shown"`
 	SigningSecret *string              `json:"signing_secret,omitempty" maxLength:"500" doc:"Of the Slack app, by which buttons are heard; never shown"`
 	RoutingKey    *string              `json:"routing_key,omitempty" maxLength:"100" doc:"PagerDuty's integration key, never shown"`
@@ -138,7 +143,21 @@ func (b *channelBody) settings(e *hub.Endpoint) {
 		text := strings.Join(*b.To, ", ")
 		to = &text
 	}
+	var setup, streams *string
+	if b.Setup != nil {
+		text := ""
+		if !*b.Setup {
+			text = "false"
+		}
+		setup = &text
+	}
+	if b.Streams != nil {
+		text := strings.Join(*b.Streams, " ")
+		streams = &text
+	}
 	e.Config = put(e.Config, []part{
+		{"setup", setup},
+		{"streams", streams},
 		{"api_url", b.APIURL},
 		{"channel", b.Channel},
 		{"host", b.Host},
@@ -157,7 +176,13 @@ func (b *channelBody) tokens() []part {
 }
 
 func (b *channelBody) secrets(e *hub.Endpoint) {
-	e.Secrets.Tokens = put(put(e.Secrets.Tokens, b.tokens()), []part{{"signing_secret", b.SigningSecret}}) // which goes nowhere
+	var hooks *string
+	if b.Hooks != nil {
+		text := strings.Join(*b.Hooks, " ")
+		hooks = &text
+	}
+	heard := []part{{"signing_secret", b.SigningSecret}, {"webhook_secrets", hooks}} // which go nowhere
+	e.Secrets.Tokens = put(put(e.Secrets.Tokens, b.tokens()), heard)
 	if b.Secret != nil && *b.Secret != "" {
 		e.Secrets.Signing = []hub.SigningSecret{{Text: *b.Secret}}
 	}
@@ -190,13 +215,14 @@ type channelView struct {
 	To       []string          `json:"to,omitempty"`
 	Origin   string            `json:"origin" doc:"api or config: what the config file holds is changed there"`
 	ReadOnly bool              `json:"read_only"`
+	Restart  bool              `json:"restart_needed,omitempty" doc:"An Elasticsearch is written to, or is written to as changed, from the next start of the hub on"`
 	Secrets  map[string]string `json:"secrets" doc:"Which are set"`
 	Secret   string            `json:"secret,omitempty" doc:"Of a webhook, right after it was made"`
 }
 
 func channelShown(c Channel, secret string) channelView {
 	e := *masked(c.Endpoint)
-	v := channelView{Endpoint: &e, Origin: c.Origin, ReadOnly: c.Origin != "api", Secrets: map[string]string{}, Secret: secret}
+	v := channelView{Endpoint: &e, Origin: c.Origin, ReadOnly: c.Origin != "api", Restart: c.Restart, Secrets: map[string]string{}, Secret: secret}
 	e.URL = e.ShownURL()
 	for name := range e.Secrets.Tokens {
 		v.Secrets[name] = "set"
@@ -302,7 +328,9 @@ func (s *Server) createChannel(ctx context.Context, p hub.Principal, in *struct 
 	if err := in.Body.apply(e); err != nil {
 		return nil, err
 	}
-	shape := func(r any) any { return channelShown(Channel{e, "api"}, r.(string)) }
+	shape := func(r any) any {
+		return channelShown(Channel{Endpoint: e, Origin: "api", Restart: e.Kind == hub.KindElastic}, r.(string))
+	}
 	c, secret, err := s.deps.Channels.Create(ctx, p, e, in.key(p, 201, in.Body, shape))
 	var again *Remembered
 	if errors.As(err, &again) {

@@ -2,10 +2,12 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"github.com/tocsin/tocsin/relay"
 	"github.com/tocsin/tocsin/relay/email"
 	"github.com/tocsin/tocsin/relay/sign"
+	"github.com/tocsin/tocsin/relay/template"
 	"github.com/tocsin/tocsin/relay/webhook"
 )
 
@@ -33,8 +36,9 @@ type channels struct {
 	client  *safehttp.Client
 	targets map[string]relay.Target
 	timeout time.Duration // of a trial, where the channel does not say
-	// changed is told after a channel was made, changed or removed.
-	changed func(ctx context.Context, kind string) error
+	// inUse are the endpoints of kind elasticsearch that are written to since the
+	// start, with their versions: what is made or changed later is from the next.
+	inUse map[hub.EndpointID]int64
 }
 
 var _ api.Channels = (*channels)(nil)
@@ -94,7 +98,7 @@ func (c *channels) Channel(ctx context.Context, t hub.TenantID, id hub.EndpointI
 // shown adds to a channel whether it fails. It is the caller's own.
 func (c *channels) shown(e *hub.Endpoint, origin string) api.Channel {
 	e.Breaker = c.rules.breaker(e.ID)
-	return api.Channel{Endpoint: e, Origin: origin}
+	return api.Channel{Endpoint: e, Origin: origin, Restart: e.Kind == hub.KindElastic && c.inUse[e.ID] != e.Version}
 }
 
 func findChannel(r *store.Reader, t hub.TenantID, id hub.EndpointID) (*hub.Endpoint, string, error) {
@@ -180,7 +184,8 @@ func checkChannel(e *hub.Endpoint) (fields []hub.Field) {
 	}
 	switch e.Kind {
 	case hub.KindWebhook:
-		return append(append(fields, needsURL(e, "where the events go")...), webhook.Check(e)...)
+		fields = append(append(fields, needsURL(e, "where the events go")...), webhook.Check(e)...)
+		return append(fields, template.Check(e.Kind, e.Templates)...)
 	case hub.KindSlack:
 		switch {
 		case (e.URL == "") == (token("bot_token") == ""):
@@ -196,13 +201,30 @@ func checkChannel(e *hub.Endpoint) (fields []hub.Field) {
 		fields = append(fields, email.Check(e)...)
 	case hub.KindElastic:
 		fields = append(fields, needsURL(e, "such as https://elasticsearch.example.com:9200")...)
+		if !elasticName.MatchString(e.Name) {
+			wrong("/name", "must be 1 to 63 of a-z, 0-9, - and _ for this kind: what is written is known by it")
+		}
 		if token("api_key") != "" && e.Config["username"] != "" {
 			wrong("/api_key", "stands beside username; give one way to log in")
+		} else if err := ElasticSettings(e, "http://localhost").Check(); e.URL != "" && err != nil {
+			fields = append(fields, faults(err)...)
 		}
 	default:
 		wrong("/kind", "must be slack, pagerduty, email, elasticsearch or webhook")
 	}
-	return append(fields, checkDelivery(e)...)
+	return append(append(fields, checkDelivery(e)...), template.Check(e.Kind, e.Templates)...)
+}
+
+// elasticName is how the config file has it.
+var elasticName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// faults gives what is wrong with settings by place.
+func faults(err error) []hub.Field {
+	var e *hub.Error
+	if errors.As(err, &e) && len(e.Fields) > 0 {
+		return e.Fields
+	}
+	return []hub.Field{{Pointer: "/url", Detail: reason(err)}}
 }
 
 func needsURL(e *hub.Endpoint, what string) []hub.Field {
@@ -267,7 +289,7 @@ func (c *channels) Create(ctx context.Context, p hub.Principal, e *hub.Endpoint,
 	if err != nil {
 		return out, "", err
 	}
-	return c.shown(e, store.OriginAPI), secret, c.inForce(ctx, e.Kind)
+	return c.shown(e, store.OriginAPI), secret, c.inForce(ctx)
 }
 
 func channelEntry(p hub.Principal, action string, e *hub.Endpoint) hub.AuditEntry {
@@ -278,15 +300,12 @@ func channelEntry(p hub.Principal, action string, e *hub.Endpoint) hub.AuditEntr
 }
 
 // inForce makes a change hold from now on.
-func (c *channels) inForce(ctx context.Context, kind string) error {
+func (c *channels) inForce(ctx context.Context) error {
 	if err := c.rules.reload(ctx); err != nil {
 		return err
 	}
 	c.poke()
-	if c.changed == nil {
-		return nil
-	}
-	return c.changed(ctx, kind)
+	return nil
 }
 
 // Update changes a channel. One that is enabled again gets what was held.
@@ -332,7 +351,7 @@ func (c *channels) Update(ctx context.Context, p hub.Principal, id hub.EndpointI
 	if err != nil {
 		return out, err
 	}
-	err = c.inForce(ctx, e.Kind)
+	err = c.inForce(ctx)
 	return c.shown(e, store.OriginAPI), err
 }
 
@@ -348,13 +367,11 @@ func (c *channels) Delete(ctx context.Context, p hub.Principal, id hub.EndpointI
 	if !p.Can("alert_channels:delete") {
 		return hub.E(hub.Forbidden, "this needs the permission alert_channels:delete")
 	}
-	kind := ""
 	err := c.st.Do(ctx, func(tx *store.Tx) error {
 		e, err := own(&tx.Reader, p.Tenant, id)
 		if err != nil {
 			return err
 		}
-		kind = e.Kind
 		tx.Audit(channelEntry(p, "alert_channel.delete", e))
 		if err := c.rules.putBreaker(tx, p.Tenant, id, nil); err != nil {
 			return err
@@ -367,7 +384,7 @@ func (c *channels) Delete(ctx context.Context, p hub.Principal, id hub.EndpointI
 	if err != nil {
 		return err
 	}
-	return c.inForce(ctx, kind)
+	return c.inForce(ctx)
 }
 
 // Test sends a test message now and tells how it went. An incident that it opens
@@ -447,4 +464,21 @@ func helloName(base string) string {
 		return ""
 	}
 	return u.Hostname()
+}
+
+// elasticVersions are the endpoints of kind elasticsearch that are written to.
+func (a *App) elasticVersions() map[hub.EndpointID]int64 {
+	all := map[hub.EndpointID]int64{}
+	for _, s := range a.elastic {
+		all[s.endpoint.ID] = s.endpoint.Version
+	}
+	for _, t := range a.tails {
+		all[t.endpoint.ID] = t.endpoint.Version
+	}
+	return all
+}
+
+// badTemplate tells of a template that failed; the built-in text was used.
+func (a *App) badTemplate(e *hub.Endpoint, name string, ev *hub.Event, err error) {
+	a.log.Warn("template failed; the built-in text was used", "endpoint", e.ID, "template", name, "event", ev.ID, "error", err)
 }

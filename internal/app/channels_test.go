@@ -368,3 +368,31 @@ func TestSlackChannel(t *testing.T) {
 	call[any](r, "PATCH", channelsPath+"/"+string(ch.ID), `{"enabled":true}`, 200)
 	f.eventually(t, "and sent when it is on", func() bool { return r.states(ch.ID)[hub.DeliverySucceeded] >= 5 })
 }
+
+// Templates stand in place of the built-in texts, what is wrong with them is said
+// at once, and one that fails for an event costs nothing.
+func TestTemplatesOfChannels(t *testing.T) {
+	server, settings := mailServer(t, true)
+	r := start(t, load(t, t.TempDir(), quick), withKey)
+	f := newFar(t, nil)
+	for name, templates := range map[string]string{
+		"/templates/subject": `{"subject":"{{.alert.titel}}"}`,
+		"/templates/body":    `{"body":"{{if}}"}`,
+		"/templates/text":    `{"text":"x"}`,
+	} {
+		status, answer := r.do("POST", channelsPath, testKey, `{"name":"a",`+settings+`,"templates":`+templates+`}`)
+		if status != 422 || !strings.Contains(answer, `"pointer":"`+name+`"`) {
+			t.Errorf("%s is answered %d %s", templates, status, answer)
+		}
+	}
+	r.channel(`{"name":"mail",` + settings + `,"events":["alert.created"],"templates":{"subject":"{{upper .alert.severity}} on {{.alert.asset_id}} {{.alert.labels.team}}",` +
+		`"body":"{{if eq .alert.asset_id \"web-00001\"}}{{index .alert.sources 7}}{{end}}own words"}}`)
+	r.findings("web", 2)
+	f.eventually(t, "both come", func() bool { return len(server.Messages()) == 2 })
+	for _, m := range server.Messages() {
+		own := strings.Contains(m.Text, "own words")
+		if !strings.HasPrefix(m.Subject, "HIGH on web-0000") || own == strings.HasSuffix(m.Subject, "1") {
+			t.Errorf("%q:\n%s", m.Subject, m.Text)
+		}
+	}
+}

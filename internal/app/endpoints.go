@@ -14,6 +14,7 @@ import (
 	"github.com/tocsin/tocsin/internal/store"
 	"github.com/tocsin/tocsin/pipelines/route"
 	"github.com/tocsin/tocsin/relay/email"
+	"github.com/tocsin/tocsin/relay/template"
 	"github.com/tocsin/tocsin/relay/webhook"
 )
 
@@ -34,6 +35,7 @@ func (a *App) syncEndpoints(ctx context.Context) error {
 		if e.Kind == hub.KindEmail {
 			fields = append(fields, email.Check(&e)...)
 		}
+		fields = append(fields, template.Check(e.Kind, e.Templates)...)
 		if len(fields) > 0 {
 			return fmt.Errorf("endpoint %s: %s %s", e.Name, fields[0].Pointer[1:], fields[0].Detail)
 		}

@@ -17,6 +17,8 @@ import (
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/pipelines/playbook"
 	"github.com/tocsin/tocsin/pipelines/route"
+	"github.com/tocsin/tocsin/relay/email"
+	"github.com/tocsin/tocsin/relay/template"
 )
 
 // A CheckReport is what a check of a configuration found.
@@ -86,7 +88,11 @@ func (c *checker) endpoints() {
 	for i := range c.cfg.Endpoints {
 		e := c.cfg.Endpoints[i].Hub()
 		c.known[e.Name] = e.Kind
-		if fields := route.Check(&e); len(fields) > 0 {
+		fields := append(route.Check(&e), template.Check(e.Kind, e.Templates)...)
+		if e.Kind == hub.KindEmail && e.Config["host"] != "" {
+			fields = append(fields, email.Check(&e)...)
+		}
+		if len(fields) > 0 {
 			c.add(fmt.Sprintf("endpoints[%d]", i), &hub.Error{Kind: hub.Invalid, Fields: fields})
 		}
 	}

@@ -61,6 +61,17 @@ func TestCheck(t *testing.T) {
 		{"a connector's own setting", strings.Replace(goodConfig, "base_url", "base_urk", 1), goodBook, environ, []string{"tocsin.yaml:6: connectors[0].base_urk: "}},
 		{"a filter that does not compile", strings.Replace(goodConfig, "kind: slack,", "kind: slack, events: ['alert.*'], filter: 'alert.titel == 1',", 1), goodBook, environ, []string{"tocsin.yaml:4: endpoints[0].filter: "}},
 		{"a glob that matches nothing", strings.Replace(goodConfig, "kind: slack,", "kind: slack, events: [alert.creatd],", 1), goodBook, environ, []string{"tocsin.yaml:4: endpoints[0].events"}},
+		{
+			"templates, each with its place",
+			strings.Replace(goodConfig, `kind: slack,`, "kind: slack,\n     templates: {\n       text: '{{.alert.titel}}'},", 1) +
+				"  \n", goodBook, environ,
+			[]string{`tocsin.yaml:6: endpoints[0].templates.text: for alert.created: line 1:8: <.alert.titel>: there is no "titel"`},
+		},
+		{
+			"mail that cannot be sent", goodConfig[:strings.Index(goodConfig, "connectors:")] + "  - {name: m, kind: email, host: mail.example, from: ü@a.example, to: [soc@example.com], templates: {subject: '{{range}}'}}\n" + goodConfig[strings.Index(goodConfig, "connectors:"):],
+			goodBook, environ,
+			[]string{"tocsin.yaml:5: endpoints[1].from: must be a mail address of ASCII", "tocsin.yaml:5: endpoints[1].templates.subject: "},
+		},
 		{"an endpoint that is not there", goodConfig, strings.Replace(goodBook, "channel: soc", "channel: sock", 1), environ, []string{`tocsin.yaml:2: playbooks.paths: playbook tell sends to "sock", which is no endpoint`}},
 		{"a playbook's own fault", goodConfig, strings.Replace(goodBook, "slack.post", "slack.pst", 1), environ, []string{"books/tell.yaml:5: steps[0].uses: unknown action slack.pst"}},
 		{"a connector's action", goodConfig, strings.Replace(goodBook, `uses: slack.post, with: {channel: soc, message: "new"}`, "uses: vault.submit_findings", 1), environ, []string{"books/tell.yaml:5: steps[0].uses: unknown action vault.submit_findings"}},

@@ -14,6 +14,7 @@ package pagerduty
 import (
 	"cmp"
 	"context"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +40,9 @@ type Options struct {
 	// this key: an incident that was reopened at PagerDuty keeps its own. It may be
 	// nil.
 	KeyAt func(ctx context.Context, e *hub.Endpoint, key string) (string, error)
+	// Template gives the text of the endpoint's own template with a name (summary)
+	// for an event, "" if there is none. It may be nil.
+	Template func(e *hub.Endpoint, name string, d *hub.Delivery, ev *hub.Event) string
 }
 
 // A Target sends to PagerDuty.
@@ -93,7 +97,21 @@ func (t *Target) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hu
 			return hub.Attempt{}, hub.Wrap(hub.Internal, err, "the step's values cannot be read")
 		}
 	}
+	t.add(e, d, ev, &p)
 	return t.send(ctx, e, ev, &p, actionOf(d.Action, ev))
+}
+
+// add puts in what the endpoint's template says, where no step does, and what the
+// alert rule says that asked for it.
+func (t *Target) add(e *hub.Endpoint, d *hub.Delivery, ev *hub.Event, p *params) {
+	if p.Summary == "" && p.Message == "" && t.o.Template != nil {
+		p.Summary = strings.Join(strings.Fields(t.o.Template(e, "summary", d, ev)), " ")
+	}
+	if note := relay.NoteOf(d); note != "" {
+		details := map[string]any{"alert_rule": note}
+		maps.Copy(details, p.Details)
+		p.Details = details
+	}
 }
 
 func (t *Target) send(ctx context.Context, e *hub.Endpoint, ev *hub.Event, p *params, action string) (hub.Attempt, error) {
