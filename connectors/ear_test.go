@@ -98,7 +98,7 @@ func TestListenerOpensAgain(t *testing.T) {
 	taken := hub.E(hub.Conflict, "the port is taken")
 	l := &listener{opens: []error{taken, taken, taken}}
 	listening(t, l, &shelf{}, func(f *Fleet) {
-		if s := f.List(hub.DefaultTenant)[0]; s.Phase != PhaseFailing || s.LastError == nil || s.LastError.Message != "the port is taken" || s.NextAttempt.IsZero() {
+		if s := f.List(hub.DefaultTenant)[0]; s.Phase != PhaseFailing || s.LastError == nil || s.LastError.Message != "the port is taken" || !strings.Contains(s.LastError.Advice, "taken") || s.NextAttempt.IsZero() {
 			t.Errorf("with the port taken: %+v", s)
 		}
 		start := time.Now()

@@ -80,6 +80,9 @@ var advice = map[hub.Kind]string{
 	hub.Invalid:      "check the connector's config with tocsin check; the source system refuses what it asks for",
 	hub.RateLimited:  "nothing; if it stays, raise the interval or the plan at the source system",
 	hub.Transient:    "nothing; if it stays, check that the source system is up and reachable from here",
+	hub.Conflict:     "see what is in the way: an address may be taken, or need a right (CAP_NET_BIND_SERVICE for ports below 1024); change it in the connector's config, or free it",
+	hub.Malformed:    "check that base_url leads to the source system's API and not to a proxy or a login page; if it does, report it",
+	hub.TooLarge:     "ask for less at a time: a smaller page_size or a shorter interval in the connector's config",
 	hub.Internal:     "report it with the log lines around it; the connector keeps trying",
 }
 
