@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ type API struct {
 	Base   *url.URL      // without a slash at its end
 	Hosts  []string      // further hosts (with port, if not the usual one) that redirects may lead to
 	Token  secret.Secret // sent as a bearer token
+	Scheme string        // of the Authorization header where that is another word than Bearer
 	Client *http.Client  // the safe client
 
 	// Session, if there is one, gives the bearer token in place of Token.
@@ -58,7 +60,8 @@ type Call struct {
 	Method string
 	Path   string // below the base URL, starting with a slash
 	Query  url.Values
-	Body   []byte // JSON; nil for none
+	Body   []byte // nil for none
+	Type   string // of the body; JSON if not given
 	Urgent bool   // somebody waits for it: it may use the reserve of the rate limit
 	Open   bool   // goes without a credential, as a login does
 
@@ -164,12 +167,12 @@ func (a *API) send(ctx context.Context, c Call, target *url.URL) (*http.Response
 		return nil, hub.Wrap(hub.Internal, err, "a request to "+a.Vendor+" could not be made")
 	}
 	if !c.Open {
-		req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+		req.Header.Set("Authorization", cmp.Or(a.Scheme, "Bearer")+" "+c.token.Reveal())
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "Tocsin")
 	if c.Body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", cmp.Or(c.Type, "application/json"))
 	}
 	res, err := a.client().Do(req)
 	if err != nil {

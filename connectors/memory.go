@@ -95,6 +95,17 @@ func (m *Memory) Horizon() time.Time { return m.horizon }
 // Len is how many items are remembered.
 func (m *Memory) Len() int { return len(m.items) }
 
+// Open is how many of them are open, as far as is known.
+func (m *Memory) Open() int {
+	n := 0
+	for _, e := range m.items {
+		if !e.closed {
+			n++
+		}
+	}
+	return n
+}
+
 // Sweeps is how many sweeps have begun.
 func (m *Memory) Sweeps() uint64 { return m.sweep }
 
