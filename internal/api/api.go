@@ -81,6 +81,7 @@ func (s *Server) plainRoutes() {
 	v1.Post("/alerts/batch", s.authorise("findings:create"), s.postBatch)
 	v1.Post("/ingest/:source", s.postIngest)
 	s.app.Post(PagerDutyPath, s.pagerDutyWebhook)
+	s.slackRoutes()
 	s.vendorRoutes()
 }
 
@@ -110,7 +111,7 @@ func (s *Server) identify(c *fiber.Ctx) error {
 		s.rate(c, "address:"+c.IP(), false)
 		return c.Next()
 	}
-	if strings.HasPrefix(c.Path(), Base+"/ingest/") || c.Path() == PagerDutyPath { // the source's own signature counts
+	if strings.HasPrefix(c.Path(), Base+"/ingest/") || c.Path() == PagerDutyPath || isSlack(c.Path()) { // the source's own signature counts
 		return s.limited(c, "address:"+c.IP())
 	}
 	p, err := s.authenticate(c)

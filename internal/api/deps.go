@@ -32,6 +32,7 @@ type Deps struct {
 	Inventory  Inventory
 	Health     Health
 	PagerDuty  PagerDuty // nil: its webhooks are not taken
+	Slack      Slack     // nil: its interactions are not taken, and it is not installed
 
 	// Vendor answers requests at the paths that senders of other products know,
 	// such as Splunk's /services/collector, in the words of that product. An

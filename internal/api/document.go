@@ -122,6 +122,7 @@ func (s *Server) documentPlainRoutes() {
 	}
 	s.documentVendorRoutes()
 	s.documentPagerDuty()
+	s.documentSlack()
 	s.documentOtherTypes()
 }
 

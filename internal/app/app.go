@@ -83,6 +83,7 @@ type App struct {
 	tails    []*elasticTail
 	keys     *keys
 	sources  *sources
+	slack    *slackSide
 	server   *api.Server
 
 	listener net.Listener
@@ -226,7 +227,7 @@ func (a *App) openRelay(ctx context.Context) error {
 	texts := &template.Renderer{Link: link, Failed: a.badTemplate}
 	a.targets = map[string]relay.Target{
 		hub.KindWebhook:   webhook.New(webhook.Options{Client: a.client, Transform: newTransformer().body, Now: a.st.Now}),
-		hub.KindSlack:     slack.New(slack.Options{Client: a.client, Link: link, Postings: postings(a.st), Template: texts.Text, Now: a.st.Now}),
+		hub.KindSlack:     slack.New(slack.Options{Client: a.client, Link: link, Postings: postings(a.st), Buttons: hears(&a.cfg.Slack), Template: texts.Text, Now: a.st.Now}),
 		hub.KindPagerDuty: pagerduty.New(pagerduty.Options{Client: a.client, Link: link, Template: texts.Text, KeyAt: a.pagerDuty().keyAt}),
 		hub.KindEmail:     email.New(email.Options{Client: a.client, Link: link, Template: texts.Text, Hello: helloName(a.cfg.Server.BaseURL()), Now: a.st.Now}),
 		hub.KindConnector: actor{a.fleet},
@@ -266,6 +267,7 @@ func (a *App) openAPI(context.Context) error {
 	}
 	h := &health{st: a.st, region: "local", lag: func() int64 { n, _ := a.bus.Lag(bus.TopicFindings, triageGroup); return n }}
 	h.checks = map[string]func() error{"bus": a.bus.Check}
+	a.slack = newSlackSide(a)
 	a.server = api.New(api.Deps{
 		Access: a.keys, Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
 		AlertRules: &alertRules{st: a.st, rules: a.rules, wake: a.pipeline.Wake},
@@ -276,6 +278,7 @@ func (a *App) openAPI(context.Context) error {
 		Deliveries: &deliveries{st: a.st, rules: a.rules, wake: a.queue.Stored},
 		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return readCheckpoints(a.cfg.CheckpointFile()) }},
 		PagerDuty:  a.pagerDuty(),
+		Slack:      a.slack,
 		Inventory:  newInventory(a.st, a.reg), Connectors: a.sources, Vendor: a.sources.vendor, Health: h, Version: a.opts.Version, PublicURL: a.cfg.Server.BaseURL(), BodyLimit: int64(a.cfg.Server.BodyLimit),
 		ReadTimeout: a.cfg.Server.ReadTimeout, IdleTimeout: a.cfg.Server.IdleTimeout, NoMetrics: !a.cfg.Server.Metrics,
 		Plan: string(a.cfg.Limits.Plan), IngestPlan: string(a.cfg.Limits.IngestPlan), Gatherer: a.reg, Registry: a.reg, Log: a.log,
@@ -298,6 +301,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	a.spawn("changes elsewhere", func(ctx context.Context) { a.cluster.watch(ctx, a.changed) })
 	a.spawn("relay", func(ctx context.Context) { a.worker.Run(ctx) })
 	a.spawn("steward", a.steward.run)
+	a.spawn("cards at Slack", a.slack.run)
 	if err := a.startRouter(); err != nil { // after the relay, which ends after it: what it hands over is still sent
 		return err
 	}

@@ -224,3 +224,13 @@ func (s *Sim) whisper(w http.ResponseWriter, r *http.Request) {
 	s.whispers = append(s.whispers, Whisper{h.channel, h.user, in.Text})
 	unkind.Answer(w, 200, map[string]bool{"ok": true})
 }
+
+// ResponseURL makes a response_url for a payload that a test makes itself.
+func (s *Sim) ResponseURL(user, channel string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.serial++
+	path := fmt.Sprintf("/actions/T024BE7LD/%d/made%d", s.serial, s.serial)
+	s.hooks[path] = &hook{user: user, channel: channel, until: s.Now().Add(30 * time.Minute), left: 5}
+	return "http://" + s.host + path
+}
