@@ -77,7 +77,7 @@ lint: check-fmt ## format, vet and staticcheck
 fuzz: ## each fuzz target for 30 s
 	@for p in $$(grep -rl 'func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -ho 'func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -d' ' -f2); do \
-	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 30s $$p || exit 1; done; done
+	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 30s -fuzzminimizetime 10x $$p || exit 1; done; done
 
 docs: ## write the generated pages again
 	$(GO) test ./configs ./internal/ops -run 'Docs|Generated' -update
