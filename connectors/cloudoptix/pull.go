@@ -31,6 +31,7 @@ type pull struct {
 	now     time.Time       // their clock, at the end of the second
 	seen    map[string]bool // alerts of the window, if all of it was read by this pull
 	partial bool            // it was not
+	taken   []scan          // from the actions, not stored yet
 	page    connectors.Page
 	unsaved int
 }
@@ -42,9 +43,7 @@ func (s *Source) Pull(ctx context.Context, cursor []byte, emit connectors.Emit) 
 		return err
 	}
 	w := &pull{position: p, source: s, emit: emit, partial: p.Window.Page > 0}
-	if n := len(w.Scans); w.adopt() > n {
-		w.unsaved++
-	}
+	w.adopt()
 	return w.keep(ctx, w.run(ctx))
 }
 
@@ -88,11 +87,13 @@ func (w *pull) hand(now bool) error {
 		return err
 	}
 	w.page, w.unsaved = connectors.Page{}, 0
+	w.source.adopted(w.taken)
+	w.taken = nil
 	return nil
 }
 
 func (w *pull) size() int {
-	return len(w.page.Findings) + len(w.page.Nodes) + len(w.page.Edges)
+	return len(w.page.Findings) + len(w.page.Nodes) + len(w.page.Edges) + len(w.page.Rejects)
 }
 
 // keep stores how far a sweep came that was broken off. Every step changes the
