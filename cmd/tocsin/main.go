@@ -47,6 +47,7 @@ type cli struct {
 	Deliveries deliveriesCmd `cmd:"" help:"List and retry deliveries of a running hub."`
 	Connectors connectorsCmd `cmd:"" help:"List and steer the sources of a running hub."`
 	Webhooks   webhooksCmd   `cmd:"" help:"Manage the webhook endpoints of a running hub."`
+	Channels   channelsCmd   `cmd:"" help:"Manage the channels of a running hub: Slack, PagerDuty, email, Elasticsearch."`
 	Keys       keysCmd       `cmd:"" help:"Manage the API keys of a running hub."`
 	Elastic    elasticCmd    `cmd:"" help:"Prepare an Elasticsearch for what the hub writes."`
 	Backup     backupCmd     `cmd:"" help:"Back an embedded hub up, while it runs."`

@@ -103,6 +103,28 @@ func newStandIn() *standIn {
 		return 201, `{"id":"whk_1","tenant":"default","kind":"webhook","url":"https://siem.example/x","enabled":true,"events":["alert.*"],"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:05Z","version":1,"secret":"whsec_c2VjcmV0"}`
 	})
 	route("DELETE /webhooks/{id}", func(*http.Request) (int, string) { return 204, "" })
+	const mail = `{"id":"chn_1","tenant":"default","name":"soc-mail","kind":"email","enabled":true,"events":["alert.*"],"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:05Z","version":1,"to":["soc@example.com","duty@example.com"],"origin":"api","read_only":false,"secrets":{"password":"set"}}`
+	const siem = `{"id":"chn_2","tenant":"default","name":"siem","kind":"elasticsearch","url":"https://siem.example","enabled":true,"events":[],"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:05Z","version":1,"origin":"config","read_only":true,"restart_needed":true,"secrets":{}}`
+	route("GET /channels", func(*http.Request) (int, string) {
+		return 200, `{"data":[` + mail + `,` + siem + `],"next_cursor":null,"has_more":false}`
+	})
+	route("GET /channels/{id}", func(*http.Request) (int, string) { return 200, mail })
+	route("DELETE /channels/{id}", func(*http.Request) (int, string) { return 204, "" })
+	route("POST /channels", func(r *http.Request) (int, string) {
+		body, _ := io.ReadAll(r.Body)
+		for _, want := range []string{`"password":"geheim"`, `"to":["soc@example.com","duty@example.com"]`, `"templates":{"subject":"[{{.alert.severity}}] x"}`, `"host":"smtp.example.com"`} {
+			if !bytes.Contains(body, []byte(want)) {
+				return problem(422, "not what was meant: "+string(body), "")
+			}
+		}
+		return 201, mail
+	})
+	route("POST /channels/{id}/test", func(r *http.Request) (int, string) {
+		if r.PathValue("id") == "chn_1" {
+			return 200, `{"delivery_id":"dlv_1","number":1,"at":"2026-01-02T15:04:05Z","duration":"5ms","status":250,"verdict":"succeeded"}`
+		}
+		return 200, `{"delivery_id":"dlv_1","number":1,"at":"2026-01-02T15:04:05Z","duration":"5ms","status":503,"error":"Elasticsearch answered 503","verdict":"dead"}`
+	})
 	route("POST /api-keys", func(r *http.Request) (int, string) {
 		return 201, `{"id":"key_1","name":"scanner","role":"ingest","created_at":"2026-01-02T15:04:05Z","key":"toc_live_once"}`
 	})
