@@ -114,6 +114,12 @@ func Builtin() Actions {
 			"summary":  {Type: Text, Doc: "the alert's title if left out"},
 			"severity": {Type: Text, OneOf: []string{"critical", "error", "warning", "info"}, Doc: "the alert's if left out"},
 			"details":  {Type: Object, Doc: "added to the incident's details"},
+
+			"component": {Type: Text, Doc: "the asset's name or type if left out"},
+			"group":     {Type: Text, Doc: "the account if left out"},
+			"class":     {Type: Text, Doc: "the alert's type if left out"},
+			"links":     {Type: List, Doc: "maps of href and text, shown with the incident"},
+			"images":    {Type: List, Doc: "maps of src (https), href and alt, shown with the incident"},
 		}),
 		"pagerduty.acknowledge": delivery(hub.KindPagerDuty, hub.ActionAcknowledge, "Acknowledges the alert's PagerDuty incident.", nil),
 		"pagerduty.resolve":     delivery(hub.KindPagerDuty, hub.ActionResolve, "Resolves the alert's PagerDuty incident.", nil),

@@ -127,9 +127,11 @@ func TestSampleIsValid(t *testing.T) {
 		Endpoints []struct {
 			Name, Kind, Description, URL, Namespace, Username, Timeout string
 
-			Enabled, Setup bool
-			APIKey         secret.Secret `yaml:"api_key"`
-			Password       secret.Secret
+			Enabled, Setup, Pipeline bool
+			Streams                  []string
+			Retention                map[string]string
+			APIKey                   secret.Secret `yaml:"api_key"`
+			Password                 secret.Secret
 		}
 	}
 	d := yaml.NewDecoder(bytes.NewReader(b))

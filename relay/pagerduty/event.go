@@ -63,18 +63,7 @@ func actionOf(asked string, ev *hub.Event) string {
 // unacknowledged reports whether ev says that an acknowledgement is over.
 func unacknowledged(ev *hub.Event) bool {
 	change, there := ev.Data.Changes["status"]
-	return there && text(change[0]) == string(hub.AlertInvestigating) && text(change[1]) == string(hub.AlertOpen)
-}
-
-// text gives a value of a change as text: the event was encoded or not.
-func text(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case hub.AlertStatus:
-		return string(v)
-	}
-	return ""
+	return there && change[0] == string(hub.AlertInvestigating) && change[1] == string(hub.AlertOpen)
 }
 
 // dedupKey names the incident. It never changes for one generation of an alert.

@@ -158,6 +158,7 @@ func TestWhatEachEventDoes(t *testing.T) {
 		{"merged", hub.AlertUpdated, hub.ActionSend, hub.AlertOpen, nil, ""},
 		{"worse", hub.AlertUpdated, hub.ActionSend, hub.AlertOpen, worse, "trigger"},
 		{"worse but resolved", hub.AlertUpdated, hub.ActionSend, hub.AlertResolved, worse, ""},
+		{"unacknowledged", hub.AlertUpdated, hub.ActionSend, hub.AlertOpen, hub.Changes{"status": {hub.AlertInvestigating, hub.AlertOpen}}, "trigger"},
 		{"acknowledged", hub.AlertAcknowledgedEvent, hub.ActionSend, hub.AlertInvestigating, nil, "acknowledge"},
 		{"resolved", hub.AlertResolvedEvent, hub.ActionSend, hub.AlertResolved, nil, "resolve"},
 		{"dismissed", hub.AlertDismissedEvent, hub.ActionSend, hub.AlertDismissed, nil, "resolve"},
@@ -319,5 +320,77 @@ func TestManyDetailsFitQuickly(t *testing.T) {
 	defer cancel()
 	if _, err := newTarget(client()).Send(ctx, endpoint(url), delivery(event(hub.AlertCreated), hub.ActionTrigger, string(params))); err != nil || len(s.Violations()) > 0 {
 		t.Errorf("%v; violations %v", err, s.Violations())
+	}
+}
+
+// Links and images of a step are sent as PagerDuty takes them; what it would refuse
+// the whole event for is left out.
+func TestLinksAndImages(t *testing.T) {
+	s, url := simulated(t)
+	ev := event(hub.AlertCreated)
+	ev.Data.Alert.Labels = map[string]string{"runbook": "https://wiki.example/rb", "reference": "not a link", "url": "https://wiki.example/rb"}
+	params := `{"component":"auth","group":"g","class":"c",
+		"links":[{"href":"https://a.example","text":"A"},{"href":"javascript:alert(1)"},{"href":""},{"href":"https://a.example"}],
+		"images":[{"src":"https://a.example/i.png","href":"nowhere","alt":"x"},{"src":"http://a.example/i.png"},{"src":""}]}`
+	if _, err := newTarget(client()).Send(t.Context(), endpoint(url), delivery(ev, hub.ActionTrigger, params)); err != nil {
+		t.Fatalf("%v; violations %v", err, s.Violations())
+	}
+	e := s.Incidents()[0].Events[0]
+	var hrefs []any
+	for _, l := range e.Links {
+		hrefs = append(hrefs, l["href"])
+	}
+	if got, want := fmt.Sprint(hrefs), "[https://tocsin.example.com/alerts/alt_01 https://a.example https://wiki.example/rb]"; got != want {
+		t.Errorf("links %s, want %s", got, want)
+	}
+	if len(e.Images) != 1 || e.Images[0]["src"] != "https://a.example/i.png" || e.Images[0]["href"] != nil || e.Images[0]["alt"] != "x" {
+		t.Errorf("images %v", e.Images)
+	}
+	if p := e.Payload; p.Component != "auth" || p.Group != "g" || p.Class != "c" {
+		t.Errorf("payload %+v", p)
+	}
+}
+
+// An acknowledgement that ended closes the incident, which PagerDuty keeps quiet,
+// and opens another.
+func TestAnEndedAcknowledgementPagesAgain(t *testing.T) {
+	s, url := simulated(t)
+	target := newTarget(client())
+	send := func(ev *hub.Event) {
+		t.Helper()
+		if _, err := target.Send(t.Context(), endpoint(url), delivery(ev, hub.ActionSend, "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(event(hub.AlertCreated))
+	send(event(hub.AlertAcknowledgedEvent))
+	ev := event(hub.AlertUpdated)
+	ev.Data.Alert.Severity = hub.Critical
+	ev.Data.Changes = hub.Changes{"status": {hub.AlertInvestigating, hub.AlertOpen}, "severity": {hub.High, hub.Critical}}
+	send(ev)
+	all := s.Incidents()
+	if len(all) != 2 || all[0].Status != "resolved" || all[1].Status != "triggered" || all[1].Severity != "critical" || all[1].DedupKey != "alt_01:g2" {
+		t.Errorf("incidents %+v; want one resolved and a critical one open", all)
+	}
+}
+
+// An endpoint that knows an incident by another key is sent that.
+func TestTheEndpointsOwnKey(t *testing.T) {
+	s, url := simulated(t)
+	target := pagerduty.New(pagerduty.Options{Client: client(), KeyAt: func(_ context.Context, e *hub.Endpoint, key string) (string, error) {
+		return strings.Replace(key, ":g3", ":g2", 1), nil
+	}})
+	ev := event(hub.AlertCreated)
+	if _, err := target.Send(t.Context(), endpoint(url), delivery(ev, hub.ActionSend, "")); err != nil {
+		t.Fatal(err)
+	}
+	ev = event(hub.AlertUpdated)
+	ev.Data.Alert.Generation = 3
+	ev.Data.Changes = hub.Changes{"generation": {int64(2), int64(3)}, "severity": {hub.High, hub.Critical}}
+	if _, err := target.Send(t.Context(), endpoint(url), delivery(ev, hub.ActionSend, "")); err != nil {
+		t.Fatal(err)
+	}
+	if all := s.Incidents(); len(all) != 1 || all[0].Status != "triggered" || all[0].Triggers != 2 {
+		t.Errorf("incidents %+v; want one, triggered twice", all)
 	}
 }

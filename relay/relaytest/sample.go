@@ -15,10 +15,11 @@ func Sample(t *testing.T, text, kind string) {
 		Name, Kind, URL, Channel, Filter, Secret string
 		Enabled                                  bool
 		Events                                   []string
-		APIURL                                   string `yaml:"api_url"`
-		BotToken                                 string `yaml:"bot_token"`
-		RoutingKey                               string `yaml:"routing_key"`
-		RateLimit                                int    `yaml:"rate_limit"`
+		APIURL                                   string   `yaml:"api_url"`
+		BotToken                                 string   `yaml:"bot_token"`
+		RoutingKey                               string   `yaml:"routing_key"`
+		WebhookSecrets                           []string `yaml:"webhook_secrets"`
+		RateLimit                                int      `yaml:"rate_limit"`
 		Host, TLS, Username, Password, From      string
 		Port                                     int
 		To                                       []string
@@ -40,6 +41,11 @@ func Sample(t *testing.T, text, kind string) {
 		t.Fatalf("sample.yaml has the endpoints %+v, want one of kind %s with a name", file.Endpoints, kind)
 	}
 	e := file.Endpoints[0]
+	for _, secret := range e.WebhookSecrets {
+		if !strings.HasPrefix(secret, "${env:") {
+			t.Error("a webhook secret stands in sample.yaml, want a reference to the environment")
+		}
+	}
 	for what, secret := range map[string]string{"secret": e.Secret, "bot_token": e.BotToken, "routing_key": e.RoutingKey, "password": e.Password} {
 		if secret != "" && !strings.HasPrefix(secret, "${env:") {
 			t.Errorf("%s is in the clear: %q", what, secret)
