@@ -161,6 +161,7 @@ func (s *Server) documentSlack() {
 	})
 	doc.AddOperation(&huma.Operation{
 		OperationID: "get-integrations-slack-oauth-start", Method: "GET", Path: SlackStart, Tags: []string{"integrations"},
+		Metadata:    map[string]any{permission: "alert_channels:create"},
 		Summary:     "Send a browser to Slack to install the app",
 		Description: "Needs the permission alert_channels:create. The same browser must come back within ten minutes; a cookie binds it. With Accept: application/json the address is told in place of a redirect.",
 		Parameters:  []*huma.Param{query("channel", "At Slack: an id, or a name with #; not given, it is chosen there"), query("name", "Of the channel here")},
