@@ -27,6 +27,10 @@ type pagerDuty struct {
 
 var _ api.PagerDuty = (*pagerDuty)(nil)
 
+// maxPDWebhook is PagerDuty's own limit, with room: each byte is hashed for each
+// endpoint before it is known who sent it.
+const maxPDWebhook = 512 << 10
+
 // Outcomes of a webhook.
 const (
 	pdApplied   = "applied"   // an alert changed
@@ -37,6 +41,9 @@ const (
 
 // Receive carries out a v3 webhook; see api.PagerDuty.
 func (p *pagerDuty) Receive(ctx context.Context, r api.IngestRequest) (api.PagerDutyResult, error) {
+	if len(r.Body) > maxPDWebhook {
+		return api.PagerDutyResult{}, hub.E(hub.TooLarge, "PagerDuty's webhooks are no larger than 256 KB")
+	}
 	from := p.senders(r)
 	if len(from) == 0 {
 		return api.PagerDutyResult{}, hub.E(hub.Unauthorized, "no signature in X-PagerDuty-Signature is that of a PagerDuty endpoint's webhook secret")

@@ -218,6 +218,7 @@ func TestPagerDutySignatures(t *testing.T) {
 		{"upper case and spaces", body, " v1=" + strings.ToUpper(good[3:]) + " , v1=00", 200},
 		{"no webhook", `{"a":1}`, sim.Sign(pdSecret, []byte(`{"a":1}`)), 400},
 		{"no JSON", `{`, sim.Sign(pdSecret, []byte(`{`)), 400},
+		{"too large", strings.Repeat("x", 513<<10), good, 413},
 		{"of a service", `{"event":{"id":"y","event_type":"service.updated","data":{"teams":[]}}}`, sim.Sign(pdSecret, []byte(`{"event":{"id":"y","event_type":"service.updated","data":{"teams":[]}}}`)), 200},
 	} {
 		status, answer := p.do("POST", api.PagerDutyPath, "", c.body, "X-PagerDuty-Signature", c.signature)
