@@ -8,6 +8,7 @@ import (
 	"github.com/tocsin/tocsin/connectors/alertmanager"
 	"github.com/tocsin/tocsin/connectors/cef"
 	"github.com/tocsin/tocsin/connectors/cloudevents"
+	"github.com/tocsin/tocsin/connectors/cloudoptix"
 	"github.com/tocsin/tocsin/connectors/cybervault"
 	"github.com/tocsin/tocsin/connectors/echelongraph"
 	"github.com/tocsin/tocsin/connectors/edgetelemetry"
@@ -32,6 +33,7 @@ func Kinds() []connectors.Kind {
 		alertmanager.Kind(),
 		cef.Kind(),
 		cloudevents.Kind(),
+		cloudoptix.Kind(),
 		cybervault.Kind(),
 		echelongraph.Kind(),
 		edgetelemetry.Kind(),
