@@ -17,6 +17,7 @@ func Sample(t *testing.T, text, kind string) {
 		Events                                   []string
 		APIURL                                   string   `yaml:"api_url"`
 		BotToken                                 string   `yaml:"bot_token"`
+		SigningSecret                            string   `yaml:"signing_secret"`
 		RoutingKey                               string   `yaml:"routing_key"`
 		WebhookSecrets                           []string `yaml:"webhook_secrets"`
 		RateLimit                                int      `yaml:"rate_limit"`
@@ -46,7 +47,7 @@ func Sample(t *testing.T, text, kind string) {
 			t.Error("a webhook secret stands in sample.yaml, want a reference to the environment")
 		}
 	}
-	for what, secret := range map[string]string{"secret": e.Secret, "bot_token": e.BotToken, "routing_key": e.RoutingKey, "password": e.Password} {
+	for what, secret := range map[string]string{"secret": e.Secret, "bot_token": e.BotToken, "signing_secret": e.SigningSecret, "routing_key": e.RoutingKey, "password": e.Password} {
 		if secret != "" && !strings.HasPrefix(secret, "${env:") {
 			t.Errorf("%s is in the clear: %q", what, secret)
 		}
