@@ -41,3 +41,15 @@ func pullFake(t *testing.T, touch bool) {
 		Open: openFor, Seen: seen, Secrets: []string{fakeKey}, Items: 150,
 	})
 }
+
+// TestPullMany lives through the same with many more items.
+func TestPullMany(t *testing.T) {
+	items := 10_000
+	if testing.Short() {
+		items = 1_000
+	}
+	connectortest.Many(t, connectortest.Case{
+		New:  func(seed uint64) connectortest.Far { return newFake(seed, true).far() },
+		Open: openFor, Seen: seen, Items: items,
+	})
+}
