@@ -396,3 +396,30 @@ func TestTemplatesOfChannels(t *testing.T) {
 		}
 	}
 }
+
+// A burst becomes a few mails that tell of everything, also over a server that
+// refuses and cuts.
+func TestABurstOfMail(t *testing.T) {
+	server, settings := mailServer(t, false)
+	r := start(t, load(t, t.TempDir(), "relay: {schedule: [100ms, 100ms, 100ms, 100ms, 100ms, 100ms, 100ms, 100ms, 100ms, 100ms], breaker: 0, jitter: 0}\n"), withKey)
+	f := newFar(t, nil)
+	ch := r.channel(`{"name":"mail",` + settings + `,"events":["alert.created"],"rate_limit":20}`)
+	const n = 150
+	r.findings("web", n)
+	f.eventually(t, "all are told of", func() bool { return r.states(ch.ID)[hub.DeliverySucceeded] == n })
+	var all strings.Builder
+	for _, m := range server.Messages() {
+		all.WriteString(m.Subject + m.Text)
+	}
+	for i := range n {
+		if !strings.Contains(all.String(), fmt.Sprintf("web-%05d", i)) {
+			t.Errorf("nobody was told of web-%05d", i)
+		}
+	}
+	if mails := len(server.Messages()); mails > n/4 {
+		t.Errorf("%d alerts made %d mails", n, mails)
+	}
+	for _, v := range server.Violations() {
+		t.Errorf("the server found: %s", v)
+	}
+}

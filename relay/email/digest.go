@@ -18,21 +18,31 @@ import (
 // How bursts go together where the endpoint asks for no digest: nobody reads a
 // mail a second, and servers that get more close their doors.
 const (
-	apart     = 2 * time.Second
-	burst     = 5
-	burstRest = time.Minute
-	most      = 200 // deliveries in one mail
+	apart = 2 * time.Second
+	burst = 5
+	rest  = time.Minute
+	most  = 200 // deliveries in one mail
 )
+
+// pace is the time between two mails, two seconds unless the endpoint's rate limit
+// says another.
+func pace(e *hub.Endpoint) time.Duration {
+	if e.RateLimit > 0 {
+		return time.Second / time.Duration(e.RateLimit)
+	}
+	return apart
+}
 
 var _ relay.Gatherer = (*Target)(nil)
 
-// Gather says that mails are apart, that bursts become one mail, and that all
-// that comes within the period of a digest does.
+// Gather says that mails are apart and those about one alert in order, that
+// bursts become one mail, and that all that comes within the period of a digest
+// does. What a playbook says is a mail of its own.
 func (t *Target) Gather(e *hub.Endpoint) relay.Gathering {
 	if d := Digest(e); d > 0 {
-		return relay.Gathering{Hold: d, From: 2, Most: most}
+		return relay.Gathering{Hold: d, From: 2, Most: most, StepsApart: true}
 	}
-	return relay.Gathering{Every: apart, From: burst, Most: most, Rest: burstRest}
+	return relay.Gathering{Every: pace(e), From: burst, Most: most, Rest: rest / apart * pace(e), InOrder: true, StepsApart: true}
 }
 
 // SendAll sends one mail about all.
