@@ -166,7 +166,7 @@ func (p *siem) post(batch string) {
 // triaged waits until there is nothing left to triage.
 func (p *siem) triaged() (entries int) {
 	p.Helper()
-	eventually(p.T, "all findings are triaged", 5*time.Minute, func() bool {
+	eventually(p.T, "all findings are triaged", 20*time.Minute, func() bool {
 		var m struct {
 			Backlog  int `json:"backlog"`
 			Findings int `json:"findings"`
@@ -176,10 +176,18 @@ func (p *siem) triaged() (entries int) {
 			p.Fatal(err)
 		}
 		entries = m.Entries
-		return m.Backlog == 0 && m.Findings == p.findings
+		if m.Backlog == 0 && m.Findings == p.findings {
+			return true
+		}
+		time.Sleep(p.pace())
+		return false
 	})
 	return entries
 }
+
+// pace is how long to wait between two looks: each counts all there is, at the cost
+// of those who are looked at.
+func (p *siem) pace() time.Duration { return time.Duration(p.assets) * 10 * time.Microsecond }
 
 // want is what must be there, by index.
 func (p *siem) want() map[string]int {
@@ -196,7 +204,7 @@ func (p *siem) settle() {
 	eventually(p.T, "everything is in Elasticsearch", 20*time.Minute, func() bool {
 		for index, n := range p.want() {
 			if documents(p.T, p.es.URL(), index) < n {
-				time.Sleep(200 * time.Millisecond) // each look makes Elasticsearch work
+				time.Sleep(p.pace())
 				return false
 			}
 		}
