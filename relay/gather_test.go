@@ -228,6 +228,30 @@ func TestABadOneIsFound(t *testing.T) {
 	}
 }
 
+// A stop in the middle of that gives back what was not sent.
+func TestAStopWhileABadOneIsLookedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, b := newMemory(t), newBoard(relay.Gathering{From: 2})
+		begun := make(chan struct{}, 1)
+		b.all = func([]hub.DeliveryID) error {
+			begun <- struct{}{}
+			time.Sleep(100 * time.Millisecond)
+			return hub.E(hub.Malformed, "invalid_blocks")
+		}
+		q.add(q.endpoint("a"), 100)
+		stop := start(t, q, b, nil)
+		<-begun
+		at := time.Now()
+		stop()
+		if took := time.Since(at); took > time.Second {
+			t.Errorf("the stop took %v", took)
+		}
+		if s := q.states(nil); s[hub.DeliveryPending] != 100 {
+			t.Errorf("%v, want all given back", s)
+		}
+	})
+}
+
 // What failed together is tried again together, and counts once.
 func TestFailingTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

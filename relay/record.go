@@ -111,6 +111,7 @@ func (r *run) drain(cut, giveUp func()) {
 			r.giveBack(r.lanes.clear(""))
 		case res := <-r.results:
 			r.sent(res, r.o.Now())
+			r.giveBack(r.lanes.clear("")) // what was to go in halves
 		case rec := <-r.records:
 			r.wrote(rec)
 		case <-limit.C:

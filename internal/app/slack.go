@@ -241,7 +241,9 @@ func (c *click) person(ctx context.Context) slack.Person {
 	p, err := c.target.Person(ctx, c.endpoint, c.in.User)
 	if err != nil {
 		c.log.Debug("Slack does not say who somebody is", "user", c.in.User, "error", err)
-		return slack.Person{Name: c.in.UserName}
+		if p = (slack.Person{Name: c.in.UserName}); hub.KindOf(err) != hub.Invalid { // else it will not later either
+			return p
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
