@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/go-json-experiment/json"
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/bus"
 	"github.com/tocsin/tocsin/internal/store"
 	"github.com/tocsin/tocsin/pipelines"
 	"github.com/tocsin/tocsin/pipelines/dedup"
@@ -271,5 +273,39 @@ func TestARuleSwitchedOff(t *testing.T) {
 	h.want("deliveries", h.tells(), "chn_1:post:a")
 	if s := h.ruleState("rul_1"); s.Pending == nil || s.Pending.Count != 1 {
 		t.Errorf("the rule is at %+v", s)
+	}
+}
+
+// BenchmarkRules tells what alert rules cost a finding: without, with one that is
+// not met, and with one that is met and holds nearly all back.
+func BenchmarkRules(b *testing.B) {
+	for name, all := range map[string][]*hub.AlertRule{
+		"none":    nil,
+		"not met": {{ID: "rul_1", ConditionType: hub.ConditionExpression, Expression: `alert.type == "iam"`, ChannelIDs: []hub.EndpointID{"chn_1"}}},
+		"met":     {{ID: "rul_1", MaxAlertsPerHour: 3, ChannelIDs: []hub.EndpointID{"chn_1"}}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			h := newHarness(b)
+			ruled(h, all...)
+			const window = 256
+			msgs, n := make([]*message.Message, window), 0
+			for b.Loop() {
+				for i := range msgs {
+					n++
+					f := finding(fmt.Sprint("web-", n), "high", h.now)
+					doc, err := json.Marshal(f)
+					if err != nil {
+						b.Fatal(err)
+					}
+					msgs[i] = bus.NewMessage(string(f.ID), "default", dedup.Fingerprint(dedup.Profile{}, f).String(), doc)
+				}
+				for _, err := range h.p.Triage(b.Context(), msgs) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*window), "µs/finding")
+		})
 	}
 }

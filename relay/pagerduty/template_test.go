@@ -17,8 +17,10 @@ func TestTemplateAndRule(t *testing.T) {
 	srv := httptest.NewServer(side)
 	defer srv.Close()
 	target := pagerduty.New(pagerduty.Options{
-		Client:   client(),
-		Template: func(_ *hub.Endpoint, name string, _ *hub.Delivery, ev *hub.Event) string { return name + "\nof " + ev.Subject },
+		Client: client(),
+		Template: func(_ *hub.Endpoint, name string, _ *hub.Delivery, ev *hub.Event) string {
+			return name + "\nof " + ev.Subject
+		},
 	})
 	const rule = `"rule":{"id":"rul_1","name":"critical","held_back":3,"since":"2026-03-01T12:00:00Z","why":"cooldown"}`
 	for _, c := range []struct{ params, summary, rule string }{
