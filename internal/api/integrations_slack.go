@@ -179,6 +179,7 @@ func (s *Server) documentSlack() {
 		Parameters: []*huma.Param{query("code", "By Slack"), query("state", "Of oauth-start"), query("error", "By Slack, where the person declined")},
 		Responses: map[string]*huma.Response{
 			"200": {Description: "The channel is made", Content: html}, "400": {Description: "A wrong state", Content: html}, "403": {Description: "Another browser, or a state that was used", Content: html},
+			"404": {Description: "The hub is no app at Slack", Content: html},
 			"409": {Description: "The name is taken", Content: html}, "422": {Description: "Slack does not install the app", Content: html}, "429": problem("Too many requests"), "503": {Description: "Slack does not answer", Content: html},
 		},
 	})

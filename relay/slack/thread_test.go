@@ -100,6 +100,37 @@ func (d *desk) clean() {
 	}
 }
 
+// What one channel gets with one token shares a pace, and nothing else does.
+func TestPools(t *testing.T) {
+	d := newDesk(t)
+	other := func(change func(*hub.Endpoint)) *hub.Endpoint {
+		e := bot(d.e.Config["api_url"])
+		e.ID, e.Config["api_url"] = "chn_9", d.e.Config["api_url"]
+		change(e)
+		return e
+	}
+	own := d.target.Gather(d.e)
+	if own.Every != time.Second || !own.InOrder || !own.StepsApart || own.From < 2 || strings.Contains(own.Pool, sim.DefaultToken) {
+		t.Errorf("gathers as %+v", own)
+	}
+	for name, tt := range map[string]struct {
+		same   bool
+		change func(*hub.Endpoint)
+	}{
+		"the same place":  {true, func(*hub.Endpoint) {}},
+		"another channel": {false, func(e *hub.Endpoint) { e.Config["channel"] = "C9" }},
+		"another token":   {false, func(e *hub.Endpoint) { e.Secrets.Tokens["bot_token"] = "xoxb-9" }},
+		"a webhook":       {false, func(e *hub.Endpoint) { e.URL, e.Secrets.Tokens = "https://hooks.slack.example/x", nil }},
+	} {
+		if same := d.target.Gather(other(tt.change)).Pool == own.Pool; same != tt.same {
+			t.Errorf("%s: shares a pace %v", name, same)
+		}
+	}
+	if g := d.target.Gather(other(func(e *hub.Endpoint) { e.RateLimit = 4 })); g.Every != 250*time.Millisecond {
+		t.Errorf("with a rate limit of 4 every %v", g.Every)
+	}
+}
+
 // One message stands for an alert: later changes change it and are said in its
 // thread.
 func TestOneMessageAnAlert(t *testing.T) {
