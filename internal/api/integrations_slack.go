@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"html/template"
+	"maps"
 	"strings"
 	"time"
 
@@ -173,12 +174,14 @@ func (s *Server) documentSlack() {
 			"403": problem("The credential may not make channels"), "409": problem("The hub is no app at Slack: slack.client_id is not set"), "429": problem("Too many requests"),
 		},
 	})
+	either := problem("").Content
+	maps.Copy(either, html)
 	doc.AddOperation(&huma.Operation{
 		OperationID: "get-integrations-slack-oauth-callback", Method: "GET", Path: SlackCallback, Tags: []string{"integrations"},
 		Summary: "Where a browser comes back from Slack", Security: []map[string][]string{},
 		Parameters: []*huma.Param{query("code", "By Slack"), query("state", "Of oauth-start"), query("error", "By Slack, where the person declined")},
 		Responses: map[string]*huma.Response{
-			"200": {Description: "The channel is made", Content: html}, "400": {Description: "A wrong state", Content: html}, "403": {Description: "Another browser, or a state that was used", Content: html},
+			"200": {Description: "The channel is made", Content: html}, "400": {Description: "A wrong state, or a request that cannot be read", Content: either}, "403": {Description: "Another browser, or a state that was used", Content: html},
 			"404": {Description: "The hub is no app at Slack", Content: html},
 			"409": {Description: "The name is taken", Content: html}, "422": {Description: "Slack does not install the app", Content: html}, "429": problem("Too many requests"), "503": {Description: "Slack does not answer", Content: html},
 		},
