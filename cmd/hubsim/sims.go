@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tocsin/tocsin/test/sim/cloudoptix"
 	"github.com/tocsin/tocsin/test/sim/cybervault"
 	"github.com/tocsin/tocsin/test/sim/echelongraph"
 	"github.com/tocsin/tocsin/test/sim/edgetelemetry"
@@ -56,6 +57,13 @@ func simulators() []simulator {
 			Use: map[string]string{"email": edgetelemetry.DefaultEmail, "password": edgetelemetry.DefaultPassword, "totp_secret": edgetelemetry.DefaultSecret},
 			start: func(o unkind.Options) (http.Handler, func(context.Context)) {
 				return edgetelemetry.New(edgetelemetry.Options{Options: o, MFA: true}), nil
+			},
+		},
+		{
+			Name: "cloudoptix", Doc: "Sophos Cloud Optix REST API", Address: "127.0.0.1:9105", Base: "/api/v1",
+			Use: map[string]string{"api_key": cloudoptix.DefaultKey},
+			start: func(o unkind.Options) (http.Handler, func(context.Context)) {
+				return cloudoptix.New(cloudoptix.Options{Options: o}), nil
 			},
 		},
 		{
