@@ -265,7 +265,7 @@ func (a *App) openAPI(context.Context) error {
 		st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), wake: a.queue.Stored, poke: a.steward.poke, check: a.client.Check, timeout: a.cfg.Relay.Timeout,
 		send: a.targets[hub.KindWebhook].Send,
 	}
-	h := &health{st: a.st, region: "local", lag: func() int64 { n, _ := a.bus.Lag(bus.TopicFindings, triageGroup); return n }}
+	h := &health{st: a.st, region: "local", lag: func() (int64, error) { return a.bus.Lag(bus.TopicFindings, triageGroup) }}
 	h.checks = map[string]func() error{"bus": a.bus.Check}
 	a.slack = newSlackSide(a)
 	a.server = api.New(api.Deps{

@@ -78,6 +78,19 @@ func (b sharedBus) Pending(ctx context.Context, tenant, topic, id string) (*mess
 	return b.Bus.Pending(ctx, tenant, topic, id)
 }
 
+// Lag counts what a group has not done, and before it what waits in the outbox,
+// whatever its topic.
+func (b sharedBus) Lag(topic, group string) (int64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	waiting, err := b.box.Waiting(ctx) // first: what it forwards meanwhile is counted by the bus
+	if err != nil {
+		return 0, err
+	}
+	n, err := b.Bus.Lag(topic, group)
+	return waiting + n, err
+}
+
 // Check asks a broker for a sign of life.
 func (b sharedBus) Check() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -14,7 +14,7 @@ import (
 type health struct {
 	st     *store.Store
 	checks map[string]func() error // by part, beside the store
-	lag    func() int64            // findings accepted but not triaged
+	lag    func() (int64, error)   // findings accepted but not triaged
 	region string
 }
 
@@ -97,14 +97,17 @@ type dashboard struct {
 	ActiveAlerts     int64                                  `json:"active_alerts"`
 	ReductionPercent float64                                `json:"data_reduction_percent"` // findings that did not become alerts
 	AlertsBySeverity map[hub.Severity]int64                 `json:"active_by_severity"`
-	Backlog          int64                                  `json:"backlog"` // accepted, not triaged
+	Backlog          *int64                                 `json:"backlog"` // accepted, not triaged; null while the bus does not tell
 	Deliveries       map[string]map[hub.DeliveryState]int64 `json:"deliveries"`
 	AuditEntries     int64                                  `json:"audit_entries"`
 }
 
 // Dashboard counts what there is.
 func (h *health) Dashboard(ctx context.Context, t hub.TenantID) (any, error) {
-	out := dashboard{Backlog: h.lag()}
+	var out dashboard
+	if n, err := h.lag(); err == nil {
+		out.Backlog = &n
+	}
 	err := h.st.View(ctx, func(r *store.Reader) (err error) {
 		if out.Findings, err = r.CountFindings(t, &store.FindingFilter{}); err != nil {
 			return err

@@ -188,13 +188,13 @@ func quiet(t *testing.T, tm *team) {
 	t.Helper()
 	eventually(t, "nothing is under way", time.Minute, func() bool {
 		var m struct {
-			Backlog    int                       `json:"backlog"`
+			Backlog    *int                      `json:"backlog"`
 			Deliveries map[string]map[string]int `json:"deliveries"`
 		}
 		if err := tm.nodes[0].Get(t.Context(), "/dashboard/metrics", &m); err != nil {
 			t.Fatal(err)
 		}
 		open := m.Deliveries["webhook"]
-		return m.Backlog == 0 && open["pending"]+open["delivering"]+open["retrying"]+open["held"] == 0
+		return m.Backlog != nil && *m.Backlog == 0 && open["pending"]+open["delivering"]+open["retrying"]+open["held"] == 0
 	})
 }

@@ -168,15 +168,15 @@ func (p *siem) triaged() (entries int) {
 	p.Helper()
 	eventually(p.T, "all findings are triaged", 20*time.Minute, func() bool {
 		var m struct {
-			Backlog  int `json:"backlog"`
-			Findings int `json:"findings"`
-			Entries  int `json:"audit_entries"`
+			Backlog  *int `json:"backlog"`
+			Findings int  `json:"findings"`
+			Entries  int  `json:"audit_entries"`
 		}
 		if err := p.hub.Get(p.Context(), "/dashboard/metrics", &m); err != nil {
 			p.Fatal(err)
 		}
 		entries = m.Entries
-		if m.Backlog == 0 && m.Findings == p.findings {
+		if m.Backlog != nil && *m.Backlog == 0 && m.Findings == p.findings {
 			return true
 		}
 		time.Sleep(p.pace())

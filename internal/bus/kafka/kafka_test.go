@@ -501,6 +501,18 @@ func TestLagCountsAllProcesses(t *testing.T) {
 	await(t, "both see the whole lag", func() bool { return lag(b) == 30 && lag(other) == 30 })
 }
 
+// A reader that has no room does not fetch, so does not learn how much there is.
+func TestLagCountsWhatIsNotRead(t *testing.T) {
+	b := openBus(t, hubTopics(1))
+	publish(t, b, "k", 0, 2000)
+	m := receive(t, subscribe(t, b, kafka.Group{Name: "triage"}))
+	publish(t, b, "k", 2000, 2100)
+	if n, err := b.Lag(topic, "triage"); n != 2100 || err != nil {
+		t.Errorf("the lag is %d, %v, want 2100", n, err)
+	}
+	m.Ack()
+}
+
 func TestAFullBacklogRefusesMessages(t *testing.T) {
 	o := hubTopics(1)
 	o.Topics[topic] = kafka.Topic{MaxBacklog: 10}

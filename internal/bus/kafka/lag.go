@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -30,31 +31,31 @@ func (b *Bus) Lag(topic, name string) (int64, error) {
 	return n, nil
 }
 
-// lag adds up what this process knows of its own partitions and what Kafka says
-// of the others.
+// lag counts from what is done, as this process knows it of its own partitions
+// and Kafka of the others, to the ends as Kafka tells them now: a reader that has
+// no room does not look for more.
 func (g *group) lag(ctx context.Context) (int64, error) {
-	var n int64
-	own := map[int]bool{}
+	done := map[int]int64{}
 	for _, p := range g.held() {
-		if p.head.Load() >= 0 {
-			own[p.no] = true
-			n += p.lag()
+		if n := p.done.Load(); n >= 0 {
+			done[p.no] = n
 		}
 	}
 	var others []int
 	for _, no := range g.topic.places {
-		if !own[no] {
+		if _, own := done[no]; !own {
 			others = append(others, no)
 		}
 	}
-	if len(others) == 0 {
-		return n, nil
+	if len(others) > 0 {
+		committed, err := g.bus.cluster.committed(ctx, g.id, g.topic.full, others)
+		if err != nil {
+			return 0, err
+		}
+		maps.Copy(done, committed)
 	}
-	done, err := g.bus.cluster.committed(ctx, g.id, g.topic.full, others)
-	if err != nil {
-		return 0, err
-	}
-	for _, no := range others {
+	var n int64
+	for _, no := range g.topic.places {
 		behind, err := g.bus.cluster.behind(ctx, g.topic.full, no, done[no])
 		if err != nil {
 			return 0, err

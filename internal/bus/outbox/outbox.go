@@ -155,23 +155,29 @@ func (o *Outbox) done(r *store.Reader) (int64, error) {
 	return o.base, err
 }
 
+// Waiting is how many messages the bus has not taken yet.
+func (o *Outbox) Waiting(ctx context.Context) (n int64, err error) {
+	err = o.st.View(ctx, func(r *store.Reader) error {
+		end, err := r.CounterValue(o.counter)
+		if err != nil {
+			return err
+		}
+		done, err := o.done(r)
+		n = max(0, o.base+end-done)
+		return err
+	})
+	return n, err
+}
+
 // Look counts what waits, every second until ctx ends, so that publishing on
 // this node is refused when there is too much.
 func (o *Outbox) Look(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		_ = o.st.View(ctx, func(r *store.Reader) error { // the next look tries again
-			end, err := r.CounterValue(o.counter)
-			if err != nil {
-				return err
-			}
-			done, err := o.done(r)
-			if err == nil {
-				o.backlog.Store(max(0, o.base+end-done))
-			}
-			return err
-		})
+		if n, err := o.Waiting(ctx); err == nil { // else the next look tries again
+			o.backlog.Store(n)
+		}
 		select {
 		case <-ctx.Done():
 			return
