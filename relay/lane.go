@@ -43,6 +43,7 @@ type lane struct {
 	inRing   bool
 	used     time.Time // when it was last sent to
 	rate     int       // sends a second; 0 for no limit
+	pacer    pacer     // if there is one
 	free     time.Time // when rate or failures allow the next send
 	// gone holds back what was claimed with this number or before: the endpoint
 	// was switched off or its breaker opened, and those claims may not have seen it
@@ -114,17 +115,6 @@ func (l *lane) pop() *task {
 		l.passed = 0
 	}
 	return t
-}
-
-// pace sets when the rate allows the next send. A little lateness is caught up
-// with, so that the rate is met; never more than one send's worth, so that no
-// second has more than one send too many.
-func (l *lane) pace(now time.Time) {
-	interval := time.Second / time.Duration(l.rate)
-	if now.Sub(l.free) > interval {
-		l.free = now
-	}
-	l.free = l.free.Add(interval)
 }
 
 // An answer is how a send went, as far as sharing is concerned.

@@ -289,7 +289,7 @@ func (s *lanes) take(l *lane, now time.Time) *task {
 		s.turn++
 	}
 	if l.rate > 0 {
-		l.pace(now)
+		l.free = l.pacer.send(now, l.rate)
 	}
 	t.started, t.class, l.used = now, l.class(), now
 	if t.inOrder {
