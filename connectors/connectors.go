@@ -58,6 +58,10 @@ type Settings struct {
 	// there is something to fetch. It may be nil, and does not wait.
 	Wake func()
 
+	// Accept makes findings durable that an action has brought, on whichever node
+	// it runs. It may be nil: then nobody takes any.
+	Accept Accept
+
 	// Config decodes the connector's entry of the config strictly: a key that
 	// into does not have is an error. References are expanded already.
 	Config func(into any) error

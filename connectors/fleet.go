@@ -94,6 +94,7 @@ func (f *Fleet) add(e Entry) error {
 	log := f.cfg.Log.With("connector", e.Name, "kind", e.Kind)
 	m := &member{common: e.Common}
 	settings := Settings{Name: e.Name, Tenant: e.Tenant, Client: f.cfg.Client, Log: log, Wake: m.wake, Config: e.Config}
+	settings.Accept = func(ctx context.Context, b Batch) (Receipt, error) { return f.accept(ctx, m, b) }
 	source, err := f.cfg.Kinds[i].Open(settings)
 	if err != nil {
 		return err

@@ -1,12 +1,7 @@
 package cloudoptix
 
 import (
-	"context"
-	"net/http"
-	"net/netip"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -21,6 +16,9 @@ const (
 	actionScanImages    = "cloudoptix.scan_images"
 	actionScanNamed     = "cloudoptix.scan_images_by_name"
 	actionScanTemplates = "cloudoptix.scan_iac"
+	actionTask          = "cloudoptix.image_scan_result"
+	actionImage         = "cloudoptix.container_scan_result"
+	actionReport        = "cloudoptix.iac_scan_report"
 	actionAlertOn       = "cloudoptix.alert_on_outbound_ips"
 	actionAllow         = "cloudoptix.allow_ips"
 )
@@ -59,11 +57,15 @@ func endpoints() []connectors.Endpoint {
 	who, mail := text("committer_name", ""), text("committer_email", "")
 	files := needed(list("files", "objects with name and content, or base64 instead of content"))
 	accounts := list("accountIds", "none: all accounts")
+	filters := []connectors.ParamSpec{
+		number("days", "1 to 365; not together with lastSeenFrom and lastSeenTo"), oneOf(text("alertType", ""), alertTypes()...),
+		text("providerList", "AWS, Azure"), text("policyTagList", strings.Join(policyTags(), ", ")), text("accountIds", ""),
+		text("lastSeenFrom", when), text("lastSeenTo", when), oneOf(text("states", ""), alertStates()...),
+	}
 	return []connectors.Endpoint{
-		of("cloudoptix.count_alerts", "counts alerts by severity", "GET", "/alerts/count",
-			number("days", "1 to 365; not together with lastSeenFrom and lastSeenTo"), oneOf(text("alertType", ""), alertTypes()...),
-			text("providerList", "AWS, Azure"), text("policyTagList", strings.Join(policyTags(), ", ")), text("accountIds", ""),
-			text("lastSeenFrom", when), text("lastSeenTo", when), oneOf(text("states", ""), alertStates()...)),
+		of("cloudoptix.count_alerts", "counts alerts by severity", "GET", "/alerts/count", filters...),
+		of("cloudoptix.list_alerts", "lists a page of alerts by any filter", "GET", "/alerts", append(filters[:len(filters):len(filters)],
+			oneOf(text("severity", ""), severities()...), needed(page), size)...),
 		of("cloudoptix.search", "searches assets, logs, traffic or alerts", "GET", "/search/{searchKey}",
 			needed(oneOf(text("searchKey", "what to search"), searchKeys()...)), text("searchTerm", "such as tags.name:test*"),
 			text("filters", "such as instanceId=i-1,i-2;isPublic=true"), number("page", "from 1"), needed(number("size", "10000 at most"))),
@@ -71,12 +73,13 @@ func endpoints() []connectors.Endpoint {
 			files, needed(repo), needed(branch), who, mail),
 		of(actionScanNamed, "scans images by their full names; the result becomes findings", "POST", "/image-scanning/submit-for-scan/by-image-name",
 			needed(text("repoURL", "to be associated with the images")), needed(text("imageNames", "separated by commas"))),
-		of("cloudoptix.image_scan_result", "gives status and result of an image scan", "GET", "/image-scanning/get-scan-result", needed(text("taskId", ""))),
-		of("cloudoptix.container_scan_result", "gives what is known of one image", "GET", "/image-scanning/container-scan-result", needed(text("container", "full name with registry"))),
+		of(actionTask, "gives status and result of an image scan; what is done becomes findings", "GET", "/image-scanning/get-scan-result", needed(text("taskId", ""))),
+		of(actionImage, "gives what is known of one image, which becomes a finding", "GET", "/image-scanning/container-scan-result", needed(text("container", "full name with registry"))),
 		of(actionScanTemplates, "scans infrastructure templates; the report becomes findings, unless it is saved to the account and comes as alerts", "POST", "/iac/scan",
 			files, repo, branch, who, mail, yes("async", "true if not given"), yes("save_results_to_account", "false if not given"), text("policy_name", "none: all")),
 		of("cloudoptix.iac_scan_status", "says whether a template scan is done", "GET", "/iac/scan/status", needed(text("scan_id", ""))),
-		of("cloudoptix.iac_scan_report", "gives the report of a template scan that is done", "GET", "/iac/scan/detailedReport", needed(text("scan_id", ""))),
+		of(actionReport, "gives the report of a template scan that is done; it becomes findings", "GET", "/iac/scan/detailedReport", needed(text("scan_id", "")),
+			text("repo_url", "as in the scan: its findings are known again by it"), text("branch", "as in the scan")),
 		of("cloudoptix.vpc_traffic", "lists outgoing traffic of a VPC", "GET", "/outgoingtraffic/vpc",
 			needed(text("accountId", "")), needed(text("vpcId", "")), paged, page, size, from, to),
 		of("cloudoptix.instance_traffic", "lists outgoing traffic of an instance", "GET", "/outgoingtraffic/instance",
@@ -134,96 +137,4 @@ func between(v jsontext.Value, low, high int) string {
 		return "want a whole number within the document's bounds"
 	}
 	return ""
-}
-
-// A command is what the actions share that are more than their call.
-type command struct {
-	Files      []file   `json:"files"`
-	IPs        []string `json:"ips"`
-	AccountIDs []string `json:"accountIds"`
-	Repo       string   `json:"repo_url"`
-	RepoURL    string   `json:"repoURL"`
-	Branch     string   `json:"branch"`
-	Save       bool     `json:"save_results_to_account"`
-}
-
-// Do performs an action. Cloud Optix takes no idempotency key. Repeating an
-// action changes nothing more: lists are sets, and it tells of a scan of images
-// that is there already as a duplicate. A repeated template scan finds the same
-// again.
-func (s *Source) Do(ctx context.Context, action, _ string, params jsontext.Value) (jsontext.Value, error) {
-	e, err := connectors.FindEndpoint(endpoints(), action)
-	if err != nil {
-		return nil, err
-	}
-	call, err := e.Call(params)
-	if err != nil {
-		return nil, err
-	}
-	var c command
-	if slices.Contains([]string{actionScanImages, actionScanNamed, actionScanTemplates, actionAlertOn, actionAllow}, action) {
-		if err := json.Unmarshal(params, &c); err != nil {
-			return nil, hub.Wrap(hub.Invalid, err, action+" has a parameter of another type than it wants")
-		}
-	}
-	switch action {
-	case actionScanImages, actionScanTemplates:
-		err = upload(&call, c.Files)
-	case actionAlertOn, actionAllow:
-		err = addresses(&call, c, action == actionAllow)
-	}
-	if err != nil {
-		return nil, err
-	}
-	answer, err := s.api.Do(ctx, call)
-	if err != nil {
-		return nil, err
-	}
-	s.begun(action, c, answer)
-	return answer.Result(), nil
-}
-
-// begun has the next pulls look for a scan's result.
-func (s *Source) begun(action string, c command, a connectors.Answer) {
-	var ids struct {
-		Task inbound.Text `json:"taskId"`
-		Scan inbound.Text `json:"scan_id"`
-	}
-	if json.Unmarshal(a.Body, &ids) != nil {
-		return // the answer is the action's result all the same
-	}
-	now := time.Now()
-	switch action {
-	case actionScanImages, actionScanNamed:
-		s.await(scan{Kind: scanImage, ID: string(ids.Task), Repo: inbound.Said(c.Repo, c.RepoURL), Branch: c.Branch, Since: now})
-	case actionScanTemplates:
-		if !c.Save { // what is saved there comes as alerts
-			s.await(scan{Kind: scanIaC, ID: string(ids.Scan), Repo: c.Repo, Branch: c.Branch, Since: now})
-		}
-	}
-}
-
-// addresses makes the body of a list of addresses. The allow-list is an object
-// and takes ranges; the other is an array of one.
-func addresses(call *connectors.Call, c command, allow bool) error {
-	if len(c.IPs) == 0 {
-		return hub.E(hub.Invalid, "/ips: want one address at least")
-	}
-	for _, ip := range c.IPs {
-		_, err := netip.ParseAddr(ip)
-		if _, bad := netip.ParsePrefix(ip); err != nil && (!allow || bad != nil) {
-			return hub.E(hub.Invalid, "/ips: "+connectors.Quote(ip)+" is no address, or a range where none is taken")
-		}
-	}
-	entry := map[string]any{"data": map[string]any{"ips": c.IPs}}
-	if len(c.AccountIDs) > 0 {
-		entry["accountIds"] = c.AccountIDs
-	}
-	var whole any = entry
-	if !allow {
-		whole = []any{entry}
-	}
-	body, err := json.Marshal(whole, json.Deterministic(true))
-	call.Body, call.Query, call.Method = body, nil, http.MethodPost
-	return err
 }

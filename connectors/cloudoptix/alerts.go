@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/tocsin/tocsin/connectors"
 	"github.com/tocsin/tocsin/hub"
 )
 
@@ -22,7 +23,8 @@ const (
 )
 
 // alerts reads what was last seen since the last sweep, and everything where
-// that is due or the counts differ from what is remembered.
+// there is not much of it, that is due, or the counts differ from what is
+// remembered.
 //
 // A window of time is read from its last page to its first. An alert that is
 // seen again while somebody pages leaves the window at its end, and those behind
@@ -30,9 +32,6 @@ const (
 // whatever order they list; what left is in the next sweep's window. The count
 // tells what came into a window meanwhile.
 func (w *pull) alerts(ctx context.Context) error {
-	if w.Counted {
-		return nil
-	}
 	if w.Started.IsZero() {
 		if err := w.begin(ctx); err != nil {
 			return err
@@ -49,7 +48,7 @@ func (w *pull) alerts(ctx context.Context) error {
 			return err
 		}
 		if whole {
-			w.Counted = true
+			w.swept()
 			return w.hand(false)
 		}
 		w.Deep, w.Window = true, window{To: w.start()}
@@ -59,21 +58,33 @@ func (w *pull) alerts(ctx context.Context) error {
 // begin starts a sweep, by their clock.
 func (w *pull) begin(ctx context.Context) error {
 	query := w.source.cfg.filters()
-	query.Set("days", "1")
-	_, at, err := w.source.count(ctx, query)
+	query.Set("days", strconv.Itoa(int(time.Duration(w.source.cfg.History)/day)))
+	c, at, err := w.source.count(ctx, query)
 	if err != nil {
 		return err
 	}
 	w.Started, w.now = at, at.Add(tick)
 	w.Until = upTo(at)
 	w.Sweep++
-	w.Deep = w.Full.IsZero() || at.Sub(w.Full) >= time.Duration(w.source.cfg.Rescan)
+	w.Told = false
+	w.All = c.of(w.source.cfg.Severity) <= w.source.cfg.ReadAll
+	w.Deep = w.All || w.Doubt || w.Full.IsZero() || at.Sub(w.Full) >= time.Duration(w.source.cfg.Rescan)
 	w.Window = window{To: w.start()}
 	if !w.Deep {
 		w.Window.To = w.Horizon.Truncate(time.Second).Add(-margin)
 	}
 	w.Alerts.Begin(w.start())
 	return nil
+}
+
+// swept ends a whole sweep over the alerts. What else a pull reads has places of
+// its own in the cursor: its trouble must not keep the next sweep from beginning.
+func (w *pull) swept() {
+	w.Alerts.End(w.Started.Add(-margin))
+	if w.Deep {
+		w.Full = w.Started
+	}
+	w.Horizon, w.Started, w.Deep, w.All = w.Started, time.Time{}, false, false
 }
 
 // upTo is the end of a window that holds all that was seen until at.
@@ -98,7 +109,7 @@ func (w *pull) step(ctx context.Context) error {
 	first := in.Page == 0
 	if first {
 		in = window{From: in.To.Add(-time.Second), To: in.To.Add(span), Page: 1}
-		if in.To.After(w.Until) {
+		if w.All || in.To.After(w.Until) {
 			in.To = w.Until
 		}
 	}
@@ -158,33 +169,38 @@ func (w *pull) close(ctx context.Context, in window) error {
 
 // take compares a page of alerts with what is remembered.
 func (w *pull) take(page []jsontext.Value) {
-	odd := 0
-	for _, raw := range page {
+	for i, raw := range page {
 		a, ok := readAlert(raw)
 		if !ok {
-			odd++
+			w.met(string(raw))
+			w.page.Rejects = append(w.page.Rejects, connectors.Reject{Index: i, Error: "an alert without a usable id", Item: raw})
 			continue
 		}
-		if w.seen != nil {
-			w.seen[a.key()] = true
-		}
+		w.met(a.key())
 		place, tell := w.Alerts.Observe(a.sighting(), w.now, w.source.cfg.MaxTracked)
 		if !tell {
 			continue
 		}
+		w.Told = true
 		f := a.finding()
 		f.ObservedAt, f.SourceSequence, f.ObservedGiven = hub.Truncate(place.At), place.Sequence, true
 		w.page.Findings = append(w.page.Findings, f)
 	}
-	if odd > 0 {
-		w.source.log.Warn("alerts without an id were left out", "count", odd)
+}
+
+// met takes note that an alert of the window has come.
+func (w *pull) met(key string) {
+	if w.seen != nil {
+		w.seen[key] = true
 	}
 }
 
 // reconcile compares how many alerts are open with what is remembered. A state
 // may change without the alert being seen again, so a difference calls for a
-// reading of the whole history; one that stays after that is known, and stands
-// for alerts that Cloud Optix no longer lists.
+// reading of the whole history; so do other counts of the severities where nothing
+// has been told. A difference that is there after two whole readings is known, and
+// stands for alerts that Cloud Optix no longer lists; after one, somebody may have
+// changed something behind the reader.
 func (w *pull) reconcile(ctx context.Context) (whole bool, err error) {
 	states := w.source.cfg.States
 	if len(states) > 0 && !slices.Contains(states, "OPEN") {
@@ -197,14 +213,16 @@ func (w *pull) reconcile(ctx context.Context) (whole bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	w.source.keep(c)
 	gap := w.Alerts.Open() + w.Alerts.Untracked() - c.of(w.source.cfg.Severity)
-	if gap != w.Gap && !w.Deep {
+	w.source.keep(c, gap)
+	if !w.Deep && (gap != w.Gap || !w.Told && c != w.Counts) {
 		w.Until = upTo(at)
 		return false, nil
 	}
 	if w.Deep {
+		w.Doubt = gap != 0 && gap != w.Gap
 		w.Gap = gap
 	}
+	w.Counts = c
 	return true, nil
 }

@@ -79,9 +79,9 @@ func (s *Source) count(ctx context.Context, query url.Values) (counts, time.Time
 	return c, at, err
 }
 
-// keep makes counts the report.
-func (s *Source) keep(c counts) {
-	report, err := json.Marshal(map[string]counts{"open_alerts": c}, json.Deterministic(true))
+// keep makes counts the report, and how many alerts more are open here than there.
+func (s *Source) keep(c counts, gap int) {
+	report, err := json.Marshal(map[string]any{"open_alerts": c, "not_listed": max(gap, 0)}, json.Deterministic(true))
 	if err != nil {
 		return // numbers of their own
 	}
@@ -90,7 +90,8 @@ func (s *Source) keep(c counts) {
 	s.report = report
 }
 
-// Report gives how many alerts are open, as Cloud Optix counted them last.
+// Report gives how many alerts are open, as Cloud Optix counted them last, and how
+// many it lists no more.
 func (s *Source) Report() jsontext.Value {
 	s.mu.Lock()
 	defer s.mu.Unlock()

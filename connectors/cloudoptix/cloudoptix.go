@@ -57,9 +57,14 @@ type config struct {
 	Severity   string   `yaml:"severity,omitempty" enum:"low,medium,high,critical"`
 
 	// History is how far back alerts are taken and followed, by when they were
-	// last seen: 365 days by default, which is the most. Rescan is how often all
-	// of it is read again, daily by default.
+	// last seen: 365 days by default, which is the most.
 	History hub.Duration `yaml:"history,omitempty"`
+
+	// ReadAll is up to how many alerts every pull reads all of them, 1,000 by
+	// default: a state that a person changes moves no time that could be asked
+	// for. Of more, what the counts do not tell is found each Rescan, hourly by
+	// default.
+	ReadAll int          `yaml:"read_all,omitempty"`
 	Rescan  hub.Duration `yaml:"rescan,omitempty"`
 
 	// Inventory says what of it is read, all by default; InventoryInterval how
@@ -80,16 +85,18 @@ type Source struct {
 	api  *connectors.API
 	wake func()
 
+	accept connectors.Accept // of what actions bring; nil if nobody takes it
+
 	mu     sync.Mutex // guards all below
 	report jsontext.Value
-	scans  []scan // that actions have begun, for the next pull
+	scans  []handed // that actions have begun, for the next pull
 }
 
 // Open makes a source from its settings.
 func Open(s connectors.Settings) (*Source, error) {
 	cfg := config{
-		BaseURL: "https://optix.sophos.com", MaxTracked: 100_000,
-		History: hub.Duration(365 * day), Rescan: hub.Duration(day), InventoryInterval: hub.Duration(6 * time.Hour),
+		BaseURL: "https://optix.sophos.com", MaxTracked: 100_000, ReadAll: 1_000,
+		History: hub.Duration(365 * day), Rescan: hub.Duration(time.Hour), InventoryInterval: hub.Duration(6 * time.Hour),
 		Inventory: inventoryWords(),
 	}
 	if err := s.Decode(&cfg); err != nil {
@@ -103,7 +110,7 @@ func Open(s connectors.Settings) (*Source, error) {
 		panic("cloudoptix: opened without an HTTP client") // there is no default: only the safe client may be used
 	}
 	return &Source{
-		cfg: cfg, log: s.Log, wake: s.Wake,
+		cfg: cfg, log: s.Log, wake: s.Wake, accept: s.Accept,
 		api: &connectors.API{Vendor: "Cloud Optix", Base: base, Client: s.Client, Token: cfg.APIKey, Scheme: "ApiKey", Explain: explain},
 	}, nil
 }
@@ -163,6 +170,9 @@ func (c *config) check() (*url.URL, error) {
 	}
 	if time.Duration(c.Rescan) < time.Hour || time.Duration(c.InventoryInterval) < time.Minute {
 		fault("rescan, inventory_interval: want at least 1h and 1m")
+	}
+	if c.ReadAll < 0 || c.ReadAll > 100_000 {
+		fault("read_all: want 0 to 100000, got %d", c.ReadAll)
 	}
 	if c.MaxTracked < 1 || c.MaxTracked > 1_000_000 {
 		fault("max_tracked: want 1 to 1000000, got %d", c.MaxTracked)

@@ -14,21 +14,25 @@ import (
 // Fields are only added; another Version is refused.
 type position struct {
 	Version int       `json:"v"`
-	Sweep   uint64    `json:"sweep"`             // number of the one that runs or ran last, from 1
-	Started time.Time `json:"started,omitzero"`  // of the one that runs, by their clock; zero between sweeps
-	Until   time.Time `json:"until,omitzero"`    // where its last window ends
-	Horizon time.Time `json:"horizon,omitzero"`  // up to where the last one read
-	Full    time.Time `json:"full,omitzero"`     // start of the last one that read the whole history
-	Deep    bool      `json:"deep,omitempty"`    // the one that runs does
-	Counted bool      `json:"counted,omitempty"` // it is done with the alerts
+	Sweep   uint64    `json:"sweep"`            // number of the one that runs or ran last, from 1
+	Started time.Time `json:"started,omitzero"` // of the one that runs, by their clock; zero between sweeps
+	Until   time.Time `json:"until,omitzero"`   // where its last window ends
+	Horizon time.Time `json:"horizon,omitzero"` // up to where the last one read
+	Full    time.Time `json:"full,omitzero"`    // start of the last one that read the whole history
+	Deep    bool      `json:"deep,omitempty"`   // the one that runs does
+	All     bool      `json:"all,omitempty"`    // the one that runs does, in one window
+	Doubt   bool      `json:"doubt,omitempty"`  // the next one has to
 
 	Window window `json:"window,omitzero"`
 
 	Alerts connectors.Memory `json:"alerts"`
-	Gap    int               `json:"gap,omitempty"` // open alerts here that a whole reading did not find there
+	Gap    int               `json:"gap,omitempty"`   // open alerts here that a whole reading did not find there
+	Counts counts            `json:"counts,omitzero"` // open alerts there, after the last sweep
+	Told   bool              `json:"told,omitempty"`  // the one that runs has told of a change
 
-	Inventory stock  `json:"inventory,omitzero"`
-	Scans     []scan `json:"scans,omitempty"` // whose results are awaited
+	Inventory stock              `json:"inventory,omitzero"`
+	Scans     []scan             `json:"scans,omitempty"`   // whose results are awaited
+	Reports   map[string]*report `json:"reports,omitempty"` // last ones of template scans, by what was scanned
 }
 
 // A window is a span of time in which alerts were last seen, and where the
@@ -53,6 +57,9 @@ func restore(cursor []byte) (position, error) {
 	}
 	if p.Version != version {
 		return p, hub.E(hub.Internal, fmt.Sprintf("the stored cursor has version %d; this program knows %d", p.Version, version))
+	}
+	if p.Reports == nil {
+		p.Reports = map[string]*report{}
 	}
 	if p.Inventory.Things == nil {
 		p.Inventory.Things = map[string]thing{}

@@ -133,7 +133,7 @@ func (w *pull) shelf(ctx context.Context, list string) error {
 		query.Set("provider", parts[1])
 	}
 	got, at, err := w.source.list(ctx, "/"+parts[0], query)
-	if kind := hub.KindOf(err); kind == hub.NotFound || kind == hub.Forbidden {
+	if kind := hub.KindOf(err); kind == hub.NotFound || kind == hub.Forbidden || kind == hub.Invalid {
 		w.source.log.Warn("a part of the inventory cannot be read", "list", list, "error", err)
 		i.Skipped = append(i.Skipped, list)
 		i.Todo, i.Page = i.Todo[1:], 0

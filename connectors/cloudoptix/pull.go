@@ -31,7 +31,6 @@ type pull struct {
 	now     time.Time       // their clock, at the end of the second
 	seen    map[string]bool // alerts of the window, if all of it was read by this pull
 	partial bool            // it was not
-	taken   []scan          // from the actions, not stored yet
 	page    connectors.Page
 	unsaved int
 }
@@ -43,7 +42,9 @@ func (s *Source) Pull(ctx context.Context, cursor []byte, emit connectors.Emit) 
 		return err
 	}
 	w := &pull{position: p, source: s, emit: emit, partial: p.Window.Page > 0}
-	w.adopt()
+	if err := w.adopt(); err != nil {
+		return err
+	}
 	return w.keep(ctx, w.run(ctx))
 }
 
@@ -51,22 +52,22 @@ func (w *pull) run(ctx context.Context) error {
 	if err := w.alerts(ctx); err != nil {
 		return err
 	}
-	if err := w.scanned(ctx); err != nil {
-		return err
+	// A scan whose result cannot be had just now does not hold up the rest.
+	failed := w.scanned(ctx)
+	if failed != nil && hub.KindOf(failed) != hub.Transient {
+		return failed
 	}
 	if err := w.inventory(ctx); err != nil {
 		return err
 	}
+	if failed != nil {
+		return failed
+	}
 	return w.finish()
 }
 
-// finish ends a whole sweep.
+// finish ends a whole pull.
 func (w *pull) finish() error {
-	w.Alerts.End(w.Started.Add(-margin))
-	if w.Deep {
-		w.Full = w.Started
-	}
-	w.Horizon, w.Started, w.Deep, w.Counted = w.Started, time.Time{}, false, false
 	if err := w.hand(true); err != nil {
 		return err
 	}
@@ -87,8 +88,6 @@ func (w *pull) hand(now bool) error {
 		return err
 	}
 	w.page, w.unsaved = connectors.Page{}, 0
-	w.source.adopted(w.taken)
-	w.taken = nil
 	return nil
 }
 

@@ -2,18 +2,13 @@ package cloudoptix
 
 import (
 	"context"
-	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tocsin/tocsin/connectors"
 	"github.com/tocsin/tocsin/hub"
-	"github.com/tocsin/tocsin/internal/inbound"
 )
 
 // A scan is one that an action has begun and whose result is to become findings.
@@ -22,6 +17,7 @@ type scan struct {
 	ID     string    `json:"id"`
 	Repo   string    `json:"repo,omitempty"`
 	Branch string    `json:"branch,omitempty"`
+	Scope  string    `json:"scope,omitempty"` // which templates, if they have a repository
 	Since  time.Time `json:"since"`
 }
 
@@ -34,77 +30,132 @@ const (
 	maxScans = 1000
 )
 
-// await hands a scan to the next pull, and asks for one.
-func (s *Source) await(c scan) {
-	if c.ID == "" {
-		return
-	}
-	s.mu.Lock()
-	if len(s.scans) < maxScans {
-		s.scans = append(s.scans, c)
-	}
-	s.mu.Unlock()
-	if s.wake != nil {
-		s.wake()
-	}
+// A handed scan is on its way from an action to the cursor. kept is closed when
+// it is there.
+type handed struct {
+	scan
+	kept chan struct{}
 }
 
-// adopt takes the scans that actions have begun into the cursor.
-func (w *pull) adopt() {
+// handover is how long an action waits for that. A pull that runs may be long,
+// and where another node pulls, or nobody, it does not come.
+const handover = 5 * time.Second
+
+// await hands a scan to the next pull, asks for one, and reports whether a stored
+// cursor has the scan: then its result becomes findings, whatever ends meanwhile.
+func (s *Source) await(ctx context.Context, c scan) bool {
+	h := handed{c, make(chan struct{})}
+	s.mu.Lock()
+	room := c.ID != "" && len(s.scans) < maxScans
+	if room {
+		s.scans = append(s.scans, h)
+	}
+	s.mu.Unlock()
+	if !room || s.wake == nil {
+		return false
+	}
+	s.wake()
+	late := time.NewTimer(handover)
+	defer late.Stop()
+	select {
+	case <-h.kept:
+		return true
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// adopt takes the scans that actions have begun into the cursor, and stores it at
+// once, because the actions wait for that.
+func (w *pull) adopt() error {
 	w.source.mu.Lock()
-	defer w.source.mu.Unlock()
-	for _, c := range w.source.scans {
-		w.taken = append(w.taken, c)
-		w.unsaved++
-		if len(w.Scans) < maxScans && !slices.ContainsFunc(w.Scans, c.same) {
-			w.Scans = append(w.Scans, c)
+	taken := slices.Clone(w.source.scans)
+	w.source.mu.Unlock()
+	if len(taken) == 0 {
+		return nil
+	}
+	for _, h := range taken {
+		// One that has waited for long was begun while another node pulled.
+		if len(w.Scans) < maxScans && time.Since(h.Since) < patience && !slices.ContainsFunc(w.Scans, h.same) {
+			w.Scans = append(w.Scans, h.scan)
 		}
 	}
+	if err := w.hand(true); err != nil {
+		return err
+	}
+	w.source.adopted(taken)
+	return nil
 }
 
 func (c scan) same(o scan) bool { return c.Kind == o.Kind && c.ID == o.ID }
 
-// adopted forgets the scans that are in a stored cursor.
-func (s *Source) adopted(taken []scan) {
-	if len(taken) == 0 {
-		return
-	}
+// adopted lets go of the scans that were taken, and tells those that wait.
+func (s *Source) adopted(taken []handed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.scans = slices.DeleteFunc(s.scans, func(c scan) bool { return slices.ContainsFunc(taken, c.same) })
+	s.scans = slices.DeleteFunc(s.scans, func(h handed) bool {
+		return slices.ContainsFunc(taken, func(t handed) bool { return t.kept == h.kept })
+	})
+	for _, h := range taken {
+		close(h.kept)
+	}
 }
 
-// scanned asks for the result of every scan once.
-func (w *pull) scanned(ctx context.Context) error {
+// scanned asks for the result of every scan once. One that cannot be had just now
+// does not hold up the others; the error is given at the end.
+func (w *pull) scanned(ctx context.Context) (failed error) {
 	for _, c := range slices.Clone(w.Scans) {
 		over, err := w.result(ctx, c)
+		late := w.now.Sub(c.Since) > patience
 		switch kind := hub.KindOf(err); {
 		case kind == hub.NotFound || kind == hub.Invalid || kind == hub.Forbidden:
-			w.reject(c, "the result cannot be had: "+err.Error())
-			over = true
-		case err != nil:
+			w.put(without(c, "the result cannot be had: "+err.Error()))
+		case err != nil && (kind != hub.Transient || ctx.Err() != nil):
 			return err
-		case !over && w.now.Sub(c.Since) > patience:
-			w.reject(c, "it is not done after a day")
-			over = true
+		case late && !over:
+			w.put(without(c, "it has no result after a day"))
+		case err != nil:
+			failed = err
+			continue
+		case !over:
+			continue
 		}
-		if over {
-			w.Scans = slices.DeleteFunc(w.Scans, c.same)
-			if err := w.hand(false); err != nil {
-				return err
-			}
+		w.Scans = slices.DeleteFunc(w.Scans, c.same)
+		if err := w.hand(false); err != nil {
+			return err
 		}
 	}
-	return nil
+	return failed
+}
+
+// An outcome is what came of a scan.
+type outcome struct {
+	over bool
+	connectors.Batch
+}
+
+// without is the outcome of a scan that is over and has no result.
+func without(c scan, why string) outcome {
+	return outcome{over: true, Batch: connectors.Batch{Rejects: []connectors.Reject{c.reject(why)}}}
 }
 
 // reject keeps a scan without a result for people to look at.
-func (w *pull) reject(c scan, why string) {
+func (c scan) reject(why string) connectors.Reject {
 	item, err := json.Marshal(c, json.Deterministic(true))
 	if err != nil {
 		item = nil // the reason is worth more
 	}
-	w.page.Rejects = append(w.page.Rejects, connectors.Reject{Error: fmt.Sprintf("%s scan %s: %s", c.Kind, c.ID, why), Item: item})
+	return connectors.Reject{Error: c.name() + ": " + why, Item: item}
+}
+
+func (c scan) name() string { return c.Kind + " scan " + c.ID }
+
+// put puts what came of a scan into the page; true if it is over.
+func (w *pull) put(o outcome) bool {
+	w.page.Findings = append(w.page.Findings, o.Findings...)
+	w.page.Rejects = append(w.page.Rejects, o.Rejects...)
+	return o.over
 }
 
 func (w *pull) result(ctx context.Context, c scan) (over bool, err error) {
@@ -112,142 +163,4 @@ func (w *pull) result(ctx context.Context, c scan) (over bool, err error) {
 		return w.imageResult(ctx, c)
 	}
 	return w.templateResult(ctx, c)
-}
-
-// An image is what a scan found in an image.
-type image struct {
-	Tag      inbound.Text                    `json:"fullTag"`
-	Registry inbound.Text                    `json:"registry"`
-	Counts   map[inbound.Text]inbound.Number `json:"vulnerabilities"`
-	Files    jsontext.Value                  `json:"files"`
-	Public   *bool                           `json:"isPublic"`
-	Secure   *bool                           `json:"isSecure"`
-
-	raw jsontext.Value
-}
-
-func (w *pull) imageResult(ctx context.Context, c scan) (bool, error) {
-	var out struct {
-		Status    string           `json:"status"`
-		Completed inbound.Time     `json:"completedAt"`
-		Images    []jsontext.Value `json:"scanResult"`
-	}
-	at, err := w.source.get(ctx, "/image-scanning/get-scan-result", url.Values{"taskId": {c.ID}}, &out)
-	if err != nil {
-		return false, err
-	}
-	switch strings.ToLower(out.Status) {
-	case "failed":
-		w.reject(c, "Cloud Optix says that it failed")
-		return true, nil
-	case "complete", "completed":
-	default:
-		return false, nil
-	}
-	if out.Completed.IsZero() {
-		out.Completed.Time = at
-	}
-	for _, raw := range out.Images {
-		i := image{raw: raw}
-		if json.Unmarshal(raw, &i) != nil || i.Tag == "" {
-			w.reject(c, "an image of its result cannot be read")
-			continue
-		}
-		w.page.Findings = append(w.page.Findings, i.finding(c, out.Completed.Time))
-	}
-	return true, nil
-}
-
-// finding maps the result of an image: open while there is anything in it. The
-// identity is the image's full tag, so that a later scan of it goes on here.
-func (i image) finding(c scan, at time.Time) hub.Finding {
-	tag := string(i.Tag)
-	if !strings.HasPrefix(tag, string(i.Registry)) {
-		tag = string(i.Registry) + "/" + tag
-	}
-	f := hub.Finding{
-		SourceID: inbound.Key("image", tag), Type: "vulnerability", AssetID: tag, Severity: hub.Info, Status: hub.FindingResolved,
-		Title: "No vulnerabilities in image " + tag, ObservedAt: at, Raw: i.raw,
-		Asset:  &hub.Asset{Type: "container_image", Name: tag},
-		Labels: map[string]string{"cloudoptix_task_id": c.ID, "repository": c.Repo, "branch": c.Branch},
-	}
-	var parts []string
-	for _, s := range []hub.Severity{hub.Critical, hub.High, hub.Medium, hub.Low} {
-		n := i.Counts[inbound.Text(s)].Int()
-		if n <= 0 {
-			continue
-		}
-		if len(parts) == 0 {
-			f.Severity, f.Status = s, hub.FindingOpen
-		}
-		parts = append(parts, fmt.Sprintf("%d %s", n, s))
-	}
-	if len(parts) > 0 {
-		f.Title = "Vulnerabilities in image " + tag + ": " + strings.Join(parts, ", ")
-	} else if i.Secure != nil && !*i.Secure {
-		f.Severity, f.Status, f.Title = hub.Medium, hub.FindingOpen, "Image "+tag+" is not secure"
-	}
-	f.Payload = inbound.Object(map[string]any{"registry": string(i.Registry), "files": i.Files, "vulnerabilities": strings.Join(parts, ", ")})
-	inbound.Tidy(&f)
-	return f
-}
-
-// A fault is one misconfiguration that a scan found in templates.
-type fault struct {
-	Summary inbound.Text `json:"alertSummary"`
-	Level   inbound.Text `json:"criticalLevel"`
-	Details inbound.Text `json:"alertDetails"`
-
-	raw jsontext.Value
-}
-
-func (w *pull) templateResult(ctx context.Context, c scan) (bool, error) {
-	query := url.Values{"scan_id": {c.ID}}
-	var status struct {
-		Ongoing bool         `json:"processing_ongoing"`
-		Success bool         `json:"success"`
-		Error   inbound.Text `json:"error"`
-	}
-	at, err := w.source.get(ctx, "/iac/scan/status", query, &status)
-	switch {
-	case err != nil:
-		return false, err
-	case status.Ongoing:
-		return false, nil
-	case !status.Success:
-		w.reject(c, inbound.Said(w.source.cfg.APIKey.Scrub(connectors.Quote(string(status.Error))), "Cloud Optix says that it failed"))
-		return true, nil
-	}
-	var report struct {
-		Alerts []jsontext.Value `json:"alerts"`
-	}
-	if _, err := w.source.get(ctx, "/iac/scan/detailedReport", query, &report); err != nil {
-		return false, err
-	}
-	for _, raw := range report.Alerts {
-		x := fault{raw: raw}
-		if json.Unmarshal(raw, &x) != nil || x.Summary == "" {
-			w.reject(c, "an alert of its report cannot be read")
-			continue
-		}
-		w.page.Findings = append(w.page.Findings, x.finding(c, at))
-	}
-	return true, nil
-}
-
-// finding maps a misconfiguration. A later scan of the same repository and
-// branch finds it again; without a repository it belongs to its scan.
-func (x fault) finding(c scan, at time.Time) hub.Finding {
-	of, asset := []string{"iac", "scan", c.ID}, "iac:"+c.ID
-	if c.Repo != "" {
-		of, asset = []string{"iac", c.Repo, c.Branch}, c.Repo
-	}
-	f := hub.Finding{
-		SourceID: inbound.Key(append(of, string(x.Summary), string(x.Details))...), Type: "misconfiguration", AssetID: asset,
-		Severity: inbound.SeverityOr(string(x.Level), hub.High), Status: hub.FindingOpen, Title: string(x.Summary), Description: string(x.Details),
-		ObservedAt: at, Raw: x.raw, Asset: &hub.Asset{Type: "repository", Name: asset},
-		Labels: map[string]string{"cloudoptix_scan_id": c.ID, "repository": c.Repo, "branch": c.Branch},
-	}
-	inbound.Tidy(&f)
-	return f
 }
