@@ -22,6 +22,9 @@
 //   - fields of an upload are taken from the form and from the query;
 //   - a scan takes 20 seconds; of images that the quota has no room for, none is
 //     scanned, and there is no taskId;
+//   - a search term is words that must all suit, apart from "or": name:value with *,
+//     or a value that any member may have, in any case; names of members are as the
+//     lists have them;
 //   - native Kubernetes has no clusters, because there is no search key for them.
 //
 // It imports nothing of ours but [unkind]. Everything that breaks the document
@@ -33,6 +36,7 @@
 //	POST /_sim/alerts      {"count": 10} or {"alert": {…}}
 //	POST /_sim/see         {"id"}                    a scan sees it again
 //	POST /_sim/level       {"id", "level": "HIGH"}   and finds it worse or better
+//	POST /_sim/rate        {"id", "level": "HIGH"}   a person rates it anew, no scan sees it
 //	POST /_sim/suppress    {"id", "open": false}     as a person does there, or opens it again
 //	POST /_sim/things      {"list": "vms", "thing": {…}}; lists are accounts, vms, users,
 //	                       serverless and eks/clusters, native/pods …

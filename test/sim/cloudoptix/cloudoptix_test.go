@@ -7,8 +7,10 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tocsin/tocsin/test/sim/unkind"
@@ -65,7 +67,10 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/image-scanning/submit-for-scan", "", "Proper arguments not provided", 400, true},
 		{"POST", "/image-scanning/submit-for-scan/by-image-name?repoURL=r", "", "Proper arguments not provided", 400, true},
 		{"GET", "/image-scanning/get-scan-result?taskId=none", "", "Proper arguments not provided", 400, false},
+		{"GET", "/image-scanning/get-scan-result", "", "Proper arguments not provided", 400, true},
 		{"GET", "/image-scanning/container-scan-result", "", "Proper arguments not provided", 400, true},
+		{"GET", "/iac/scan/status", "", "Unable to find the scan you requested", 400, true},
+		{"GET", "/iac/scan/detailedReport?scan_id=", "", "Unable to find the scan you requested", 400, true},
 		{"GET", "/iac/scan/status?scan_id=none", "", "Unable to find the scan you requested", 400, false},
 		{"GET", "/iac/scan/detailedReport?scan_id=none", "", "Unable to find the scan you requested", 400, false},
 		{"GET", "/outgoingtraffic/vpc?accountId=1", "", "Invalid data", 400, true},
@@ -213,6 +218,119 @@ func TestInventoryPages(t *testing.T) {
 	}
 }
 
+// TestSearch looks for things by term and by filters.
+func TestSearch(t *testing.T) {
+	s := kind(start(), Options{})
+	s.AddAlert(Alert{ID: 1, Summary: "S3 bucket allows public read", Level: "HIGH"})
+	s.AddAlert(Alert{ID: 2, Summary: "Root account has no MFA", Level: "LOW", AccountID: AzureAccount, Provider: "Azure"})
+	s.AddAlert(Alert{ID: 3, Summary: "EBS volume is not encrypted", Level: "HIGH", State: "SUPPRESS"})
+	for _, tt := range []struct {
+		key, term, filters string
+		want               int
+	}{
+		{"ALERT", "", "", 3},
+		{"ALERT", "", "state=OPEN", 2},
+		{"ALERT", "", "state=OPEN;criticalLevel=HIGH,MEDIUM", 1},
+		{"ALERT", "", "id=1,3", 2},
+		{"ALERT", "", "nothing=1", 0},
+		{"ALERT", "criticalLevel:high", "", 2},
+		{"ALERT", "criticalLevel:high state:open", "", 1},
+		{"ALERT", "criticalLevel:high and alertSummary:s3*", "", 1},
+		{"ALERT", "state:SUPPRESS or provider:azure", "", 2},
+		{"ALERT", "*encrypted*", "", 1},
+		{"ALERT", "ruleResult.severity:low", "", 1},
+		{"ALERT", "provider:Azure", "state=SUPPRESS", 0},
+		{"AWS_HOST", "tags.name:host-*", "", 1},
+		{"AWS_HOST", "isPublic:true", "runningState=running", 1},
+		{"AWS_HOST", "isPublic:false", "", 0},
+		{"AZURE_HOST", "instanceId:/subscriptions/*", "", 1},
+		{"NATIVE_POD", "namespace:shop", "", 1},
+		{"GCP_NODE", "", "", 1},
+		{"AWS_S3", "", "", 0},
+	} {
+		q := url.Values{"size": {"50"}}
+		if tt.term != "" {
+			q.Set("searchTerm", tt.term)
+		}
+		if tt.filters != "" {
+			q.Set("filters", tt.filters)
+		}
+		status, body := ask(s, "GET", "/search/"+tt.key+"?"+q.Encode(), "")
+		var p struct{ Data []any }
+		if err := json.Unmarshal([]byte(body), &p); err != nil || status != 200 || len(p.Data) != tt.want {
+			t.Errorf("%s with %q and %q: %d found, %d %v; want %d", tt.key, tt.term, tt.filters, len(p.Data), status, err, tt.want)
+		}
+	}
+	if v := s.Violations(); len(v) > 0 {
+		t.Errorf("violations: %v", v)
+	}
+	if ask(s, "GET", "/search/ALERT?size=1&filters=state", ""); len(s.Violations()) != 1 {
+		t.Errorf("a filter without a value: %v", s.Violations())
+	}
+}
+
+// TestUndocumented asks each path for something that the document does not have:
+// it is answered, and held against the caller.
+func TestUndocumented(t *testing.T) {
+	s := kind(start(), Options{PerMinute: 10_000})
+	for _, target := range []string{
+		"/alerts/count?since=1", "/alerts/count?severity=low", "/alerts?page=1&sort=id", "/search/ALERT?size=1&query=x",
+		"/image-scanning/get-scan-result?taskId=1&id=1", "/image-scanning/container-scan-result?container=a&image=a",
+		"/iac/scan/status?scan_id=1&x=1", "/iac/scan/detailedReport?scan_id=1&x=1", "/outgoingtraffic/vpc?accountId=1&vpcId=2&port=443",
+		"/outgoingtraffic/instance?instanceId=i&port=443", "/accounts?page=0", "/vms?provider=AWS&size=100&region=x", "/users?provider=AWS&size=100&name=x",
+		"/serverless?provider=AWS&size=100&name=x", "/containers?cloudProvider=eks&containerType=pods&size=100&provider=AWS",
+		"/alerts/count?days=1&days=2", "/alerts/count?states=", "/alerts/count?states=CLOSED", "/alerts/count?policyTagList=ISO", "/alerts?page=1&severity=info",
+	} {
+		before := len(s.Violations())
+		if status, body := ask(s, "GET", target, ""); status == 404 || status >= 500 || len(s.Violations()) != before+1 {
+			t.Errorf("%s: %d %.100s; %d held against the caller, want 1", target, status, body, len(s.Violations())-before)
+		}
+	}
+	before := len(s.Violations())
+	submit(s, "/iac/scan", map[string]string{"tags": "x"}, map[string]string{"a.tf": "b"})
+	ask(s, "POST", "/whitelistIPs", `{"data":{"ips":["10.0.0.1"]},"comment":"x"}`)
+	if n := len(s.Violations()) - before; n != 2 {
+		t.Errorf("an unknown field in a form and one in a body: %d held against the caller", n)
+	}
+}
+
+// TestTrouble asks a simulator that nobody has told to be kind.
+func TestTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{PerMinute: 1 << 30})
+		seen := map[string]int{}
+		for range 1000 {
+			time.Sleep(time.Minute) // behind whatever Retry-After said
+			seen[answered(s)]++
+		}
+		for _, what := range []string{"200", "429 Retry-After", "500", "502", "503", "cut"} {
+			if seen[what] == 0 {
+				t.Errorf("of a thousand requests none was answered with %s: %v", what, seen)
+			}
+		}
+		if v := s.Violations(); len(v) > 0 || seen["200"] < 700 {
+			t.Errorf("%v; violations %v", seen, v)
+		}
+	})
+}
+
+// answered asks for a count, and says how that was answered.
+func answered(s *Sim) (how string) {
+	defer func() {
+		if recover() != nil {
+			how = "cut"
+		}
+	}()
+	r := httptest.NewRequest("GET", "/api/v1/alerts/count", nil)
+	r.Header.Set("Authorization", "ApiKey "+DefaultKey)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if how = fmt.Sprint(w.Code); w.Header().Get("Retry-After") != "" {
+		how += " Retry-After"
+	}
+	return how
+}
+
 func submit(s *Sim, path string, fields, files map[string]string) (int, string) {
 	var b bytes.Buffer
 	form := multipart.NewWriter(&b)
@@ -355,6 +473,7 @@ func TestSteering(t *testing.T) {
 	}{
 		{"POST", "see", `{"id":7}`, 200},
 		{"POST", "level", `{"id":7,"level":"LOW"}`, 200},
+		{"POST", "rate", `{"id":7,"level":"LOW"}`, 200},
 		{"POST", "suppress", `{"id":7}`, 200},
 		{"POST", "suppress", `{"id":8}`, 404},
 		{"POST", "things", `{"list":"vms","thing":{"instanceId":"i-9"}}`, 200},

@@ -173,6 +173,10 @@ func utc(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z")
 
 func (s *Sim) taskResult(w http.ResponseWriter, r *http.Request) {
 	s.query(r, "taskId")
+	if r.URL.Query().Get("taskId") == "" {
+		s.wrong(w, r, 400, improper)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tasks[r.URL.Query().Get("taskId")]
@@ -288,9 +292,13 @@ func (c *scan) summary() map[string]int {
 // known gives the scan that is asked for, or answers that there is none.
 func (s *Sim) known(w http.ResponseWriter, r *http.Request) *scan {
 	s.query(r, "scan_id")
-	c := s.scans[r.URL.Query().Get("scan_id")]
-	if c == nil {
-		s.refuse(w, r, 400, "Unable to find the scan you requested")
+	id := r.URL.Query().Get("scan_id")
+	c := s.scans[id]
+	switch {
+	case id == "":
+		s.wrong(w, r, 400, noScan) // the only text that the document has for it
+	case c == nil:
+		s.refuse(w, r, 400, noScan)
 	}
 	return c
 }
@@ -317,7 +325,7 @@ func (s *Sim) scanReport(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.Now().Before(c.done) || c.failed {
-		s.wrong(w, r, 400, "Unable to find the scan you requested") // the status says when there is a report
+		s.wrong(w, r, 400, noScan) // the status says when there is a report
 		return
 	}
 	unkind.Answer(w, 200, map[string]any{"alerts": c.alerts})

@@ -19,6 +19,7 @@ const (
 	noUser     = "Unable to retrieve user"
 	improper   = "Proper arguments not provided"
 	pageFrom1  = "Page number should be greater than 0"
+	noScan     = "Unable to find the scan you requested"
 	above50    = "Pageable size cannot be greater than 50"
 )
 

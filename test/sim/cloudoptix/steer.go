@@ -21,6 +21,12 @@ func (s *Sim) steer(w http.ResponseWriter, r *http.Request) {
 			Level string
 		}
 		steered(w, r, &in, func() bool { return s.SetLevel(in.ID, in.Level) })
+	case "POST /_sim/rate":
+		var in struct {
+			ID    int64
+			Level string
+		}
+		steered(w, r, &in, func() bool { return s.Rate(in.ID, in.Level) })
 	case "POST /_sim/suppress":
 		var in struct {
 			ID   int64
