@@ -11,9 +11,10 @@ import (
 
 // Waits of the loop.
 const (
-	callLimit    = 30 * time.Second      // for one call of the queue
-	afterFailure = time.Second           // before the queue is asked again
-	leastWait    = 10 * time.Millisecond // that a timer is set for
+	callLimit    = 30 * time.Second       // for one call of the queue
+	afterFailure = time.Second            // before the queue is asked again
+	leastWait    = 10 * time.Millisecond  // that a timer is set for
+	stillDue     = 100 * time.Millisecond // before what is due and was not given is asked for again
 )
 
 // A claim is the answer of the queue.
@@ -109,7 +110,7 @@ func (c *claim) next(now time.Time) time.Time {
 	case len(c.jobs) > 0:
 		return now
 	}
-	return now.Add(afterFailure)
+	return now.Add(stillDue)
 }
 
 // admit finds target and time limit of a task, or what becomes of it without.

@@ -298,7 +298,12 @@ func (q *queue) claimStored(ctx context.Context, limit int, lease time.Duration,
 		return err
 	})
 	expired := !first.IsZero() && !first.After(now)
-	want := q.want(due, now, limit, r)
+	want, rest := q.want(due, now, limit, r)
+	if rest {
+		q.mu.Lock()
+		q.stored = true // for when there is room again
+		q.mu.Unlock()
+	}
 	if err != nil || len(want) == 0 && !expired {
 		return nil, err
 	}
@@ -322,8 +327,9 @@ func (q *queue) claimStored(ctx context.Context, limit int, lease time.Duration,
 	return all, q.loadBodies(ctx, all)
 }
 
-// want says of which endpoints to lease how many.
-func (q *queue) want(due []store.Due, now time.Time, limit int, r rooms) (out []wanted) {
+// want says of which endpoints to lease how many, and whether there is one for
+// which there is no room now.
+func (q *queue) want(due []store.Due, now time.Time, limit int, r rooms) (out []wanted, rest bool) {
 	for _, d := range due {
 		if d.At.After(now) {
 			continue
@@ -338,13 +344,15 @@ func (q *queue) want(due []store.Due, now time.Time, limit int, r rooms) (out []
 		if n := r.left(d.Endpoint); n > 0 {
 			r.use(d.Endpoint, n)
 			out = append(out, wanted{d.Endpoint, n, false})
+		} else {
+			rest = true
 		}
 	}
 	share := max(limit/max(len(out), 1), 1)
 	for i := range out {
 		out[i].most = min(out[i].most, share)
 	}
-	return out[:min(len(out), limit)]
+	return out[:min(len(out), limit)], rest || len(out) > limit
 }
 
 // leaseAll leases what is wanted. more is set if there may be more of it.
