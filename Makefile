@@ -13,11 +13,14 @@ SERVERS := .cache/services/.done
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
+# Built first: go run calls an end by Ctrl-C a failure.
 demo: ## the main job on real input, with nothing installed but Go
-	$(GO) run ./cmd/tocsin demo
+	@$(GO) build -o .cache/bin/tocsin ./cmd/tocsin
+	@.cache/bin/tocsin demo
 
 dev-distributed: ## Kafka, PostgreSQL and a hub over them, until Ctrl-C; RUN='program' runs in place of the hub
-	$(GO) run ./test/services/cmd/services kafka postgres -- $(or $(RUN),deploy/dev)
+	@$(GO) build -o .cache/bin/services ./test/services/cmd/services
+	@.cache/bin/services kafka postgres -- $(or $(RUN),deploy/dev)
 
 build: ## the program and the simulators, static, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tocsin ./cmd/hubsim

@@ -184,7 +184,7 @@ const (
 func (j *judge) rules() {
 	for name, broken := range map[string][]unkind.Violation{
 		"CyberVault": j.far.vault.Violations(), "EchelonGraph": j.far.echelon.Violations(), "EdgeAI Telemetry": j.far.edge.Violations(),
-		"Vigilare": j.far.vigilare.Violations(), "Slack": j.far.slack.Violations(),
+		"Vigilare": j.far.vigilare.Violations(), "Cloud Optix": j.far.optix.Violations(), "Slack": j.far.slack.Violations(),
 		"PagerDuty": j.far.pager.Violations(), "the webhook receiver": j.far.soar.Violations(),
 	} {
 		for _, v := range broken {

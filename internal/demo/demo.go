@@ -65,12 +65,24 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer far.close()
 	h, err := openHub(ctx, dir, far, o)
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(ctx.Err(), context.Canceled):
+		return o.interrupted()
+	case err != nil:
 		return err
 	}
 	defer func() { err = errors.Join(err, h.close(ctx)) }()
 	d := &demo{opts: o, far: far, hub: h, show: newShow(o), start: time.Now()}
 	return d.run(ctx)
+}
+
+// interrupted is what an end by Ctrl-C is: no failure, unless the caller asked for
+// a verdict.
+func (o Options) interrupted() error {
+	if o.Once || o.For > 0 {
+		return errInterrupted
+	}
+	return nil
 }
 
 // A demo is one run.
@@ -109,8 +121,7 @@ func (d *demo) run(ctx context.Context) error {
 	return d.judge(ctx)
 }
 
-// ended tells an end by Ctrl-C, which is no failure unless the caller asked for
-// a verdict, from a failure.
+// ended tells an end by Ctrl-C from a failure.
 func (d *demo) ended(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	switch {
@@ -118,8 +129,9 @@ func (d *demo) ended(ctx context.Context, err error) error {
 		return err
 	case !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded):
 		return cause
-	case d.opts.Once || d.opts.For > 0:
-		return errInterrupted
+	}
+	if err := d.opts.interrupted(); err != nil {
+		return err
 	}
 	d.show.goodbye(d.feed)
 	return nil

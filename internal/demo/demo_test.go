@@ -81,6 +81,9 @@ func TestInterrupted(t *testing.T) {
 			if err := Run(ctx, c.o); !errors.Is(err, c.want) {
 				t.Errorf("Run: %v, want %v\nlog:\n%s", err, c.want, &log)
 			}
+			if err := Run(ctx, c.o); !errors.Is(err, c.want) {
+				t.Errorf("Run, interrupted before it began: %v, want %v", err, c.want)
+			}
 		})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tocsin/tocsin/test/sim/cloudoptix"
 	"github.com/tocsin/tocsin/test/sim/cybervault"
 	"github.com/tocsin/tocsin/test/sim/echelongraph"
 	"github.com/tocsin/tocsin/test/sim/edgetelemetry"
@@ -40,6 +41,7 @@ type farSides struct {
 	echelon  *echelongraph.Sim
 	edge     *edgetelemetry.Sim
 	vigilare *vigilare.Sim
+	optix    *cloudoptix.Sim
 
 	slack *slack.Sim
 	pager *pagerduty.Sim
@@ -69,6 +71,8 @@ func openFarSides() (*farSides, error) {
 	f.edge.Set(moderate)
 	f.vigilare = vigilare.New(vigilare.Options{Options: o, PerMinute: 10_000})
 	f.vigilare.Set(moderate)
+	f.optix = cloudoptix.New(cloudoptix.Options{Options: o, PerMinute: 10_000})
+	f.optix.Set(moderate)
 	// The real Slack takes a message a second and the real PagerDuty two events;
 	// a demo that should end soon cannot wait for them.
 	f.slack = slack.New(slack.Options{Options: o, Limits: slack.Limits{PerSecond: 100, Burst: 100, UpdatesPerMinute: 6000}})
@@ -80,7 +84,8 @@ func openFarSides() (*farSides, error) {
 		{Path: soarPath, Secrets: []string{f.secret}, Hex: "X-CV-Signature", Behaviour: rough},
 	}})
 	for name, h := range map[string]http.Handler{
-		"CYBERVAULT": f.vault, "ECHELONGRAPH": f.echelon, "EDGETELEMETRY": f.edge, "VIGILARE": f.vigilare, "SLACK": f.slack, "PAGERDUTY": f.pager, "ELASTIC": f.siem, "RECEIVER": f.soar,
+		"CYBERVAULT": f.vault, "ECHELONGRAPH": f.echelon, "EDGETELEMETRY": f.edge, "VIGILARE": f.vigilare, "CLOUDOPTIX": f.optix,
+		"SLACK": f.slack, "PAGERDUTY": f.pager, "ELASTIC": f.siem, "RECEIVER": f.soar,
 	} {
 		if err := f.serve(name, h); err != nil {
 			f.close()
@@ -117,6 +122,7 @@ func (f *farSides) environ() []string {
 		"ECHELONGRAPH_EMAIL=" + echelongraph.DefaultEmail, "ECHELONGRAPH_PASSWORD=" + echelongraph.DefaultPassword,
 		"EDGETELEMETRY_EMAIL=" + edgetelemetry.DefaultEmail, "EDGETELEMETRY_PASSWORD=" + edgetelemetry.DefaultPassword,
 		"VIGILARE_EMAIL=" + vigilare.DefaultEmail, "VIGILARE_PASSWORD=" + vigilare.DefaultPassword,
+		"CLOUDOPTIX_API_KEY=" + cloudoptix.DefaultKey,
 	}
 	for name, url := range f.urls {
 		env = append(env, "DEMO_"+name+"="+url)

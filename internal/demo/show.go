@@ -49,8 +49,8 @@ func (s *show) printf(format string, args ...any) {
 
 func (s *show) welcome(h *runningHub) {
 	s.printf(`The hub serves at %[1]s with simulated CyberVault, EchelonGraph, EdgeAI
-Telemetry and Vigilare as sources, and Slack, PagerDuty, Elasticsearch and a
-webhook receiver as far sides. They make trouble on purpose.
+Telemetry, Vigilare and Cloud Optix as sources, and Slack, PagerDuty,
+Elasticsearch and a webhook receiver as far sides. They make trouble on purpose.
 
   export KEY=%[2]s
   curl -H "Authorization: Bearer $KEY" '%[1]s/api/v1/alerts?severity=critical'

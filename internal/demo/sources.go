@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tocsin/tocsin/test/sim/cloudoptix"
 	"github.com/tocsin/tocsin/test/sim/echelongraph"
 	"github.com/tocsin/tocsin/test/sim/edgetelemetry"
 	"github.com/tocsin/tocsin/test/sim/vigilare"
@@ -24,6 +25,7 @@ type cloudFeed struct {
 	waves  int
 
 	echelon, edge, vigilare []string // ids of open items there
+	optix                   []int64
 
 	alert string // of the one problem, once all three have been heard
 	acked bool   // it was acknowledged, here
@@ -36,7 +38,7 @@ const (
 )
 
 // sourceNames are the connectors of the configuration.
-var sourceNames = [...]string{"cybervault", "echelongraph", "edgetelemetry", "vigilare"}
+var sourceNames = [...]string{"cloudoptix", "cybervault", "echelongraph", "edgetelemetry", "vigilare"}
 
 // sharedBy are the sources that see it, in order of their names.
 var sharedBy = [...]string{"echelongraph", "edgetelemetry", "vigilare"}
@@ -61,6 +63,10 @@ func (c *cloudFeed) wave() {
 			Severity: c.severity(), Title: "Unusual behaviour of a device", Desc: "Device edge-" + asset + " does what it never did",
 			Context: map[string]any{"asset_id": "edge-" + asset, "category": pick(c.random, "anomaly", "malware", "network")},
 		}).ID)
+		c.optix = append(c.optix, c.far.optix.AddAlert(cloudoptix.Alert{
+			AccountID: fmt.Sprintf("3%09d%02d", c.waves, n), Level: strings.ToUpper(c.severity()), Type: pick(c.random, "Policy", "Anomaly", "GuardDuty"),
+			Summary: "Something that no baseline allows",
+		}).ID)
 	}
 	if c.waves <= maxAccounts {
 		account := fmt.Sprintf("2000000000%02d", c.waves)
@@ -76,17 +82,21 @@ func (c *cloudFeed) change() {
 	if c.waves%2 == 0 || len(c.edge) < 4 {
 		return
 	}
-	c.far.echelon.Change("alerts", c.take(&c.echelon), "resolved", "")
-	c.far.echelon.Change("alerts", c.take(&c.echelon), "acknowledged", "")
-	c.far.edge.SetAlert(c.take(&c.edge), "resolved", "")
-	c.far.edge.SetAlert(c.take(&c.edge), "acknowledged", "")
+	c.far.echelon.Change("alerts", take(c.random, &c.echelon), "resolved", "")
+	c.far.echelon.Change("alerts", take(c.random, &c.echelon), "acknowledged", "")
+	c.far.edge.SetAlert(take(c.random, &c.edge), "resolved", "")
+	c.far.edge.SetAlert(take(c.random, &c.edge), "acknowledged", "")
 	if len(c.vigilare) > 1 {
-		c.far.vigilare.Resolve(c.take(&c.vigilare), true)
+		c.far.vigilare.Resolve(take(c.random, &c.vigilare), true)
 	}
+	// A person suppresses one, which no time tells, and a scan finds another worse.
+	c.far.optix.Suppress(take(c.random, &c.optix), true)
+	c.far.optix.SetLevel(c.optix[0], "CRITICAL")
 }
 
-func (c *cloudFeed) take(from *[]string) string {
-	i := c.random.IntN(len(*from))
+// take takes one of them off the list.
+func take[T any](r *rand.Rand, from *[]T) T {
+	i := r.IntN(len(*from))
 	id := (*from)[i]
 	*from = slices.Delete(*from, i, i+1)
 	return id
@@ -153,6 +163,9 @@ func (c *cloudFeed) states() (out []said) {
 			out = append(out, said{"vigilare", account, status})
 		}
 	}
+	for _, a := range c.far.optix.Alerts() {
+		out = append(out, said{"cloudoptix", a.AccountID, word(a.State)})
+	}
 	return slices.DeleteFunc(out, func(s said) bool { return s.asset == sharedAsset })
 }
 
@@ -161,7 +174,7 @@ func word(theirs string) string {
 	switch theirs {
 	case "acknowledged":
 		return "investigating"
-	case "resolved", "dismissed":
+	case "resolved", "dismissed", "SUPPRESS":
 		return "resolved"
 	}
 	return "open"

@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string) error {
 	if len(names) == 0 {
 		return errors.New("name the servers to start: kafka, postgres, elasticsearch")
 	}
-	return services.Run(ctx, names, func(a services.Addresses) error {
+	err := services.Run(ctx, names, func(a services.Addresses) error {
 		if err := json.NewEncoder(os.Stdout).Encode(a); err != nil {
 			return err
 		}
@@ -80,6 +80,10 @@ func run(ctx context.Context, args []string) error {
 		<-ctx.Done()
 		return nil
 	})
+	if errors.Is(err, context.Canceled) {
+		return nil // before all of them had started
+	}
+	return err
 }
 
 // accompany runs a program. An interrupt reaches it too, and it is given the
