@@ -196,7 +196,7 @@ func (a *App) openPipeline(ctx context.Context) error {
 		Relay: a.queue, Triaged: a.findings.waiters.tell, Now: a.st.Now, Log: a.log, Registry: a.reg,
 	}, rules)
 	a.rules.pipeline, a.findings.pipeline = a.pipeline, a.pipeline
-	a.steward = newSteward(a.st, a.rules, a.cluster, a.queue.Stored, a.log)
+	a.steward = newSteward(a.st, a.rules, a.cluster, a.queue, a.log)
 	a.queue.poke = a.steward.poke
 	a.queue.announce = func(tx *store.Tx, t hub.TenantID, typ hub.EventType, subject string, data hub.EventData) error {
 		return a.pipeline.Announce(pipelineTx{tx, a.bus}, t, typ, subject, data)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
@@ -25,6 +26,9 @@ const (
 	// storedEvery is how often the store is asked for deliveries that are due
 	// while new ones keep coming.
 	storedEvery = 100 * time.Millisecond
+	// quietAfter is for how long nothing new must have come for what is old to go as
+	// fast as it can.
+	quietAfter = time.Second
 	// firstRoom is how many deliveries are leased of an endpoint that the worker does
 	// not know yet.
 	firstRoom = 1
@@ -49,6 +53,8 @@ type queue struct {
 	// store's writer.
 	told map[hub.EndpointID]time.Time
 
+	admitted atomic.Int64 // when the newest delivery was, in nanoseconds since 1970
+
 	mu     sync.Mutex // guards what follows
 	fresh  inboxes
 	claims int64     // that leased something of the store
@@ -69,6 +75,7 @@ func newQueue(st *store.Store, rules *ruler, owner string, lease time.Duration, 
 // Admit says how a new delivery is stored; see pipelines.Relay. What keeps an
 // order goes through the store, which knows what is before it.
 func (q *queue) Admit(e *hub.Endpoint, d *hub.Delivery, n int, now time.Time) bool {
+	q.admitted.Store(now.UnixNano())
 	g := q.gather(e)
 	switch {
 	case q.rules.holds(e):
@@ -89,6 +96,11 @@ func (q *queue) Admit(e *hub.Endpoint, d *hub.Delivery, n int, now time.Time) bo
 	}
 	d.State, d.DueAt, d.Lease = hub.DeliveryDelivering, now.Add(q.lease), q.owner
 	return true
+}
+
+// quiet reports whether nothing new has come on this node lately.
+func (q *queue) quiet() bool {
+	return q.st.Now().Sub(time.Unix(0, q.admitted.Load())) > quietAfter
 }
 
 func (q *queue) hasRoom(id hub.EndpointID, n int) bool {

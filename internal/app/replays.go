@@ -190,14 +190,15 @@ func (s *steward) replayOne(ctx context.Context, r *hub.Replay) error {
 	if e != nil && s.rules.holds(e) {
 		return nil
 	}
+	chunk := s.chunk(replayChunk)
 	var next []hub.Delivery
 	err := s.st.View(ctx, func(rd *store.Reader) error {
-		left, err := rd.Replayed(r.Endpoint, replayChunk)
-		if err != nil || left > replayChunk/2 {
+		left, err := rd.Replayed(r.Endpoint, chunk)
+		if err != nil || left > int64(chunk/2) {
 			next = nil
 			return errors.Join(err, errEnough)
 		}
-		next, err = rd.ReplayDeliveries(r, replayFloor(r), replayChunk)
+		next, err = rd.ReplayDeliveries(r, replayFloor(r), chunk)
 		return err
 	})
 	if errors.Is(err, errEnough) {
@@ -213,7 +214,7 @@ func (s *steward) replayOne(ctx context.Context, r *hub.Replay) error {
 		}
 		if e == nil {
 			now.State = hub.ReplayCancelled
-		} else if err := takeOn(tx, now, next); err != nil {
+		} else if err := takeOn(tx, now, next, len(next) < chunk); err != nil {
 			return err
 		}
 		now.UpdatedAt = hub.Truncate(tx.Now())
@@ -228,8 +229,9 @@ func (s *steward) replayOne(ctx context.Context, r *hub.Replay) error {
 // errEnough says that enough replayed deliveries wait to be sent.
 var errEnough = errors.New("enough is due")
 
-// takeOn makes the next deliveries of r due, as they are by now.
-func takeOn(tx *store.Tx, r *hub.Replay, next []hub.Delivery) error {
+// takeOn makes the next deliveries of r due, as they are by now. last says that
+// there are no more.
+func takeOn(tx *store.Tx, r *hub.Replay, next []hub.Delivery, last bool) error {
 	var again []hub.DeliveryID
 	for i := range next {
 		d, err := tx.Delivery(r.Tenant, next[i].ID)
@@ -243,7 +245,7 @@ func takeOn(tx *store.Tx, r *hub.Replay, next []hub.Delivery) error {
 		}
 		r.Place = d.ID
 	}
-	if r.Done += int64(len(next)); len(next) < replayChunk {
+	if r.Done += int64(len(next)); last {
 		r.State = hub.ReplayDone
 	}
 	return tx.Rearm(again, hub.Truncate(tx.Now()))

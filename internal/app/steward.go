@@ -16,6 +16,9 @@ const (
 	// how many are released: few enough that nobody who writes waits for it.
 	holdChunk    = 500
 	releaseChunk = 256
+	// besideNew is what part of a chunk is released or replayed at a time while new
+	// deliveries come. Beside whole ones they take four times as long as alone.
+	besideNew = 3
 	// stewardRest is how long it rests between two rounds of work, so that live
 	// traffic goes before it, and stewardIdle how long if nothing is to be done.
 	stewardRest = 20 * time.Millisecond
@@ -40,14 +43,15 @@ type steward struct {
 	rules   *ruler
 	cluster *cluster
 	log     *slog.Logger
-	wake    func() // tells the worker that something is due
+	wake    func()      // tells the worker that something is due
+	quiet   func() bool // nothing new comes
 	poked   chan struct{}
 }
 
 const stewardLease = "relay/steward"
 
-func newSteward(st *store.Store, rules *ruler, c *cluster, wake func(), log *slog.Logger) *steward {
-	return &steward{st: st, rules: rules, cluster: c, wake: wake, log: log, poked: make(chan struct{}, 1)}
+func newSteward(st *store.Store, rules *ruler, c *cluster, q *queue, log *slog.Logger) *steward {
+	return &steward{st: st, rules: rules, cluster: c, wake: q.Stored, quiet: q.quiet, log: log, poked: make(chan struct{}, 1)}
 }
 
 // poke tells that there may be something to do.
@@ -56,6 +60,14 @@ func (s *steward) poke() {
 	case s.poked <- struct{}{}:
 	default:
 	}
+}
+
+// chunk is how many deliveries are made due together, of at most so many.
+func (s *steward) chunk(most int) int {
+	if s.quiet() {
+		return most
+	}
+	return most / besideNew
 }
 
 // run works until ctx ends.
@@ -161,12 +173,13 @@ func (s *steward) release(ctx context.Context) (time.Duration, error) {
 
 // releaseSome releases the next few, if those before them are nearly gone.
 func (s *steward) releaseSome(ctx context.Context, id hub.EndpointID) error {
+	chunk := s.chunk(releaseChunk)
 	return s.do(ctx, func(tx *store.Tx) error {
-		left, err := tx.Released(id, releaseChunk)
-		if err != nil || left > releaseChunk/2 {
+		left, err := tx.Released(id, chunk)
+		if err != nil || left > int64(chunk/2) {
 			return err
 		}
-		n, err := tx.ReleaseHeld(id, hub.Truncate(tx.Now()), releaseChunk)
+		n, err := tx.ReleaseHeld(id, hub.Truncate(tx.Now()), chunk)
 		if err != nil || n == 0 {
 			return err
 		}
