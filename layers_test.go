@@ -71,7 +71,7 @@ var layers = []layer{
 	{from: "internal/demo", why: "the hub and the simulators in one process", may: []string{"…"}, tools: true},
 	{from: "cmd/tocsin", why: "main stays thin", may: []string{"hub", "internal/app", "internal/ops", "internal/demo", "configs"}, tools: true},
 	{from: "cmd/hubsim", why: "the simulators as a program", may: []string{"test/sim/…"}},
-	{from: "test/bench", why: "measures the program from outside", may: []string{"test/sim/…", "test/services"}},
+	{from: "test/bench", why: "measures the program from outside", may: []string{"test/sim/…", "test/services", "test/report"}},
 	{from: "test", why: "tests see what they test", may: []string{"…"}, tools: true},
 	{from: "", why: "the root holds only the tour"},
 }

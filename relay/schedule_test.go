@@ -1,13 +1,16 @@
 package relay
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/test/report"
 )
 
 func TestDefaultSchedule(t *testing.T) {
@@ -106,6 +109,36 @@ func TestWaitStaysInItsBand(t *testing.T) {
 			t.Fatalf("asked for %v: %v, want %v", after, asked, want)
 		}
 	})
+}
+
+// Of very many waits after each attempt of the default schedule, none lies outside
+// of ±10 % of its step, and they are spread over all of that. What a far side asks
+// for is the least wait of each, up to its ceiling.
+func TestWaitsOfTheDefaultSchedule(t *testing.T) {
+	rep := report.Of(t, 3)
+	n := report.Size(1000, 10_000)
+	rnd := rand.New(rand.NewPCG(3, 5))
+	p := policyOf(&hub.Delivery{}, &hub.Endpoint{}, hub.RetryPolicy{Schedule: DefaultSchedule()})
+	var shares []string
+	for step, base := range DefaultSchedule() {
+		low, high := math.Inf(1), math.Inf(-1)
+		for range n {
+			d, again := wait(p, step+1, rnd.Float64(), 0)
+			share := float64(d) / float64(base)
+			low, high = min(low, share), max(high, share)
+			after := time.Duration(rnd.Int64N(int64(30 * time.Hour)))
+			asked, _ := wait(p, step+1, rnd.Float64(), after)
+			if floor := min(after, MaxRetryAfter); !again || asked < floor || asked > max(floor, time.Duration(base)*11/10) {
+				t.Fatalf("step %d, asked for %v: %v, want at least that and no more than the step allows", step+1, after, asked)
+			}
+		}
+		shares = append(shares, fmt.Sprintf("%.3f–%.3f", low, high))
+		if low < 0.9 || high > 1.1 || low > 0.91 || high < 1.09 {
+			t.Errorf("waits after attempt %d are %.4f to %.4f of %v, want 0.9 to 1.1", step+1, low, high, time.Duration(base))
+		}
+	}
+	rep.Figure("samples_a_step", n)
+	rep.Figure("waits_by_step_as_shares", shares)
 }
 
 func TestRetryAfter(t *testing.T) {

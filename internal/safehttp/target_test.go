@@ -8,11 +8,13 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/safehttp"
+	"github.com/tocsin/tocsin/test/report"
 )
 
 // names is a resolver that gives its answers in turn, the last one for ever.
@@ -199,10 +201,14 @@ func TestCheckNamesTheReason(t *testing.T) {
 
 // What Check refuses, a request meets the same refusal, and nothing is sent.
 func TestDialGivesTheSameVerdict(t *testing.T) {
+	rep := report.Of(t, 4)
+	refused, reasons := 0, map[string]int{}
 	for _, tt := range targets {
 		if tt.reason == "" {
 			continue
 		}
+		refused++
+		reasons[tt.reason]++
 		c := safehttp.New(safehttp.Options{Resolver: resolver()})
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, tt.url, strings.NewReader("{}"))
 		if err != nil {
@@ -215,6 +221,84 @@ func TestDialGivesTheSameVerdict(t *testing.T) {
 		if got := reasonOf(err); got != tt.reason {
 			t.Errorf("a request to %q gives %q (%v), want %q", tt.url, got, err, tt.reason)
 		}
+	}
+	rep.Figure("targets_refused", refused)
+	rep.Figure("reasons", len(reasons))
+}
+
+// trap listens on loopback until the test ends and counts connections: one made by
+// mistake is taken though nothing is sent.
+func trap(t *testing.T) (port string, accepted *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted = new(atomic.Int64)
+	var served sync.WaitGroup
+	served.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted.Add(1)
+			c.Close()
+		}
+	})
+	t.Cleanup(func() { l.Close(); served.Wait() })
+	return l.Addr().String()[strings.LastIndexByte(l.Addr().String(), ':'):], accepted
+}
+
+// Every way to say loopback, names that lead there, and redirects of an allowed
+// host: nothing so much as connects to a listener there. That it would notice is
+// shown by one that is allowed.
+func TestNoConnectionIsMade(t *testing.T) {
+	rep := report.Of(t, 4)
+	port, accepted := trap(t)
+	r := &names{answers: map[string][][]netip.Addr{
+		"direct.example": {addrs("127.0.0.1")}, "six.example": {addrs("::1")}, "mapped.example": {addrs("::ffff:127.0.0.1")},
+		"nat64.example": {addrs("64:ff9b::7f00:1")}, "mixed.example": {addrs("8.8.8.8", "127.0.0.1")}, "other.example": {addrs("127.0.0.2")},
+	}}
+	hosts := []string{
+		"127.0.0.1", "127.0.0.2", "localhost", "[::1]", "0.0.0.0", "[::]", "127.1", "2130706433", "0x7f000001", "017700000001", "0177.0.0.1", "127.0.0.1.",
+		"[::ffff:127.0.0.1]", "[::127.0.0.1]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]", "[::ffff:0:127.0.0.1]", "user@127.0.0.1",
+		"direct.example", "six.example", "mapped.example", "nat64.example", "mixed.example", "other.example",
+	}
+	c := safehttp.New(safehttp.Options{Resolver: r})
+	for _, host := range hosts {
+		res, err := c.HTTP().Post("http://"+host+port+"/", "application/json", strings.NewReader("{}"))
+		if err == nil {
+			res.Body.Close()
+			t.Errorf("%s is answered %s", host, res.Status)
+		}
+	}
+	redirects := 0
+	one := safehttp.New(safehttp.Options{Resolver: r, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	for _, status := range []int{300, 301, 302, 303, 305, 307, 308} {
+		for _, to := range []string{"127.0.0.1", "127.0.0.2", "other.example", "[::1]"} {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", "http://"+to+port+"/")
+				w.WriteHeader(status)
+			}))
+			res, err := one.HTTP().Post(srv.URL, "application/json", strings.NewReader("{}"))
+			srv.Close()
+			if err != nil || res.StatusCode != status {
+				t.Errorf("%d to %s: %v", status, to, err)
+				continue
+			}
+			res.Body.Close()
+			redirects++
+		}
+	}
+	if n := accepted.Load(); n != 0 {
+		t.Errorf("%d connections were made, want none", n)
+	}
+	rep.Figure("hosts", len(hosts))
+	rep.Figure("redirects", redirects)
+	rep.Figure("connections_made", accepted.Load())
+	if _, err := one.HTTP().Get("http://direct.example" + port); err == nil || reasonOf(err) == "loopback" || accepted.Load() != 1 {
+		t.Errorf("an allowed request gives %v and %d connections, want one that ends without an answer", err, accepted.Load())
 	}
 }
 

@@ -19,7 +19,8 @@
 //
 // Loader and receiver run on the hub's own cores, so its figures include their
 // cost; each is given as a share of what disk and loopback allow. The table
-// goes to standard output, the same as JSON to bench-results/. Only loopback
+// goes to standard output, the same as JSON to bench-results/, or where
+// TOCSIN_REPORTS says. Only loopback
 // addresses are used, and every part ends by itself.
 //
 //	go run ./test/bench --quick
@@ -38,6 +39,7 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/test/bench/rig"
+	"github.com/tocsin/tocsin/test/report"
 )
 
 // A bench is one run.
@@ -114,7 +116,7 @@ func run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	b.dir = dir
-	machine := describe(dir)
+	machine := report.Describe(dir)
 	if b.binary == "" {
 		progress("building the program")
 		if b.binary, err = rig.Build(ctx, dir); err != nil {
@@ -131,7 +133,7 @@ func run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
-	return report(&machine, b, time.Since(start), *asJSON)
+	return write(&machine, b, time.Since(start), *asJSON)
 }
 
 // choose fills in what depends on other flags.

@@ -4,109 +4,36 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/tocsin/tocsin/test/report"
 )
 
-// A machine is what the figures were measured on.
-type machine struct {
-	Time   time.Time `json:"time"`
-	CPU    string    `json:"cpu"`
-	Cores  int       `json:"cores"`
-	Kernel string    `json:"kernel"`
-	Disk   string    `json:"disk"` // file system and device
-	Fsync  float64   `json:"fsync_p50_ms"`
-	Memory string    `json:"memory"`
-	Load   string    `json:"load_average_before"`
-	Go     string    `json:"go"`
-	Commit string    `json:"commit"`
-}
-
-// describe says what it can find out; the rest is "unknown".
-func describe(dir string) machine {
-	return machine{
-		Time: time.Now().UTC().Truncate(time.Second), CPU: field("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(),
-		Kernel: firstLine("/proc/sys/kernel/osrelease"), Disk: disk(dir), Memory: field("/proc/meminfo", "MemTotal"),
-		Load: firstLine("/proc/loadavg"), Go: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
-		Commit: output("git", "describe", "--always", "--dirty", "--tags"),
-	}
-}
-
-const unknown = "unknown"
-
-func field(path, name string) string {
-	text, _ := os.ReadFile(path)
-	for line := range strings.Lines(string(text)) {
-		key, value, found := strings.Cut(line, ":")
-		if found && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return unknown
-}
-
-func firstLine(path string) string {
-	text, _ := os.ReadFile(path)
-	line, _, _ := strings.Cut(string(text), "\n")
-	return cmp.Or(line, unknown)
-}
-
-func output(name string, args ...string) string {
-	text, _ := exec.Command(name, args...).Output()
-	return cmp.Or(strings.TrimSpace(string(text)), unknown)
-}
-
-// disk gives the file system that dir is on: the longest mount point above it.
-func disk(dir string) string {
-	dir, _ = filepath.Abs(dir)
-	text, _ := os.ReadFile("/proc/mounts")
-	best, out := -1, unknown
-	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line)
-		if len(f) < 3 || len(f[1]) <= best {
-			continue
-		}
-		if f[1] == "/" || dir == f[1] || strings.HasPrefix(dir, f[1]+"/") {
-			best, out = len(f[1]), f[2]+" on "+f[0]
-		}
-	}
-	return out
-}
-
-// report writes the table and the file.
-func report(m *machine, b *bench, took time.Duration, asJSON bool) error {
+// write gives the table and the file.
+func write(m *report.Machine, b *bench, took time.Duration, asJSON bool) error {
 	m.Fsync = ms(b.limits.fsync)
-	text, err := json.Marshal(struct {
-		Machine machine `json:"machine"`
-		Quick   bool    `json:"quick,omitzero"`
-		Seconds int     `json:"seconds"`
-		Rows    []row   `json:"rows"`
-	}{*m, b.quick, int(took.Seconds()), b.rows}, jsontext.WithIndent("  "))
+	all := struct {
+		Machine report.Machine `json:"machine"`
+		Quick   bool           `json:"quick,omitzero"`
+		Seconds int            `json:"seconds"`
+		Rows    []row          `json:"rows"`
+	}{*m, b.quick, int(took.Seconds()), b.rows}
+	file, err := report.Write(cmp.Or(report.Dir(), "bench-results"), "bench-"+m.Time.Format("20060102T150405Z"), all)
 	if err != nil {
 		return err
 	}
-	file := filepath.Join("bench-results", m.Time.Format("20060102T150405Z")+".json")
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
-		return err
-	}
 	if asJSON {
-		_, err = fmt.Println(string(text))
+		text, err := os.ReadFile(file)
+		if err == nil {
+			_, err = os.Stdout.Write(text)
+		}
 		return err
 	}
 	return b.table(m, file, took)
 }
 
-func (b *bench) table(m *machine, file string, took time.Duration) error {
+func (b *bench) table(m *report.Machine, file string, took time.Duration) error {
 	fmt.Printf("\n%s, %d cores; Linux %s; %s; %s; commit %s\nload before: %s; took %v; kept in %s\n\n",
 		m.CPU, m.Cores, m.Kernel, m.Disk, m.Go, m.Commit, m.Load, took.Round(time.Second), file)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/tocsin/tocsin/test/bench/rig"
+	"github.com/tocsin/tocsin/test/report"
 )
 
 // A verifier is other people's code for some schemes.
@@ -66,6 +68,7 @@ type check struct {
 }
 
 func TestOthersAccept(t *testing.T) {
+	rep := report.Of(t, 2)
 	var checks []check
 	for _, s := range samples(t) {
 		checks = append(checks, s.checks()...)
@@ -81,6 +84,7 @@ func TestOthersAccept(t *testing.T) {
 			if len(own) < 10 {
 				t.Fatalf("only %d checks", len(own))
 			}
+			rep.Figure("checks_by_"+v.name, len(own))
 			for i, got := range v.verify(t, own) {
 				if c := own[i]; got != c.want {
 					t.Errorf("%s, %s: accepted is %v, want %v; headers %v", c.name, c.Scheme, got, c.want, c.Headers)
@@ -94,6 +98,8 @@ func TestOthersAccept(t *testing.T) {
 func (s *sample) checks() (out []check) {
 	w := s.webhook
 	tampered := webhook{w.headers, bytes.Replace(w.body, []byte(`"severity":"high"`), []byte(`"severity":"info"`), 1)}
+	oneByte := webhook{w.headers, slices.Clone(w.body)}
+	oneByte.body[len(w.body)/2] ^= 1
 	later := shifted(w, "webhook-timestamp", shiftDigit(w.headers["webhook-timestamp"]))
 	renamed := shifted(w, "webhook-id", w.headers["webhook-id"]+"x")
 	add := func(what, scheme, key string, w webhook, late int, want bool) {
@@ -104,10 +110,11 @@ func (s *sample) checks() (out []check) {
 			add("as sent", scheme, key, w, 0, true)
 			add("a clock 4 minutes ahead", scheme, key, w, 240, true)
 			add("body tampered", scheme, key, tampered, 0, false)
+			add("a bit of the body flipped", scheme, key, oneByte, 0, false)
 			add("another time stamp", scheme, key, later, 0, false)
 			add("another id", scheme, key, renamed, 0, false)
-			add("six minutes old", scheme, key, w, 360, false)
-			add("six minutes in the future", scheme, key, w, -360, false)
+			add("301 s old", scheme, key, w, 301, false)
+			add("in the future by more than five minutes", scheme, key, w, -360, false) // it has aged since it came
 		}
 		for _, key := range strangers {
 			add("a key that is not live", scheme, key, w, 0, false)
@@ -120,7 +127,7 @@ func (s *sample) checks() (out []check) {
 	for i, secret := range s.shared {
 		add("as sent", "stripe", secret, w, 0, true)
 		add("body tampered", "stripe", secret, tampered, 0, false)
-		add("six minutes old", "stripe", secret, w, 360, false)
+		add("301 s old", "stripe", secret, w, 301, false)
 		for _, scheme := range []string{"hex", "octokit"} {
 			add("as sent", scheme, secret, w, 0, i == 0) // the header has room for one, the newest
 			add("body tampered", scheme, secret, tampered, 0, false)
@@ -213,12 +220,17 @@ func (s *sender) rotate(grace string, pair bool) string {
 	return fresh.Secret + fresh.PublicKey
 }
 
+// post submits finding number n.
+func (s *sender) post(n int) error {
+	body := fmt.Sprintf(`{"type":"sql_injection","asset_id":"srv-%d","severity":"high","title":"Übergriff auf „login“ 日本語 \u0000 \ud83d\ude00 </script>","payload":{"evidence":"' OR 1=1 --"}}`, n)
+	return s.hub.Post(s.t.Context(), "/findings", body, nil)
+}
+
 // finding submits a finding of its own.
 func (s *sender) finding() {
 	s.t.Helper()
 	s.sent++
-	body := fmt.Sprintf(`{"type":"sql_injection","asset_id":"srv-%d","severity":"high","title":"Übergriff auf „login“ 日本語 \u0000 \ud83d\ude00 </script>","payload":{"evidence":"' OR 1=1 --"}}`, s.sent)
-	if err := s.hub.Post(s.t.Context(), "/findings", body, nil); err != nil {
+	if err := s.post(s.sent); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -248,12 +260,16 @@ func samples(t *testing.T) []sample {
 	secret2, pair2 := s.rotate("1h", false), s.rotate("1h", true)
 	turned := s.next()
 	secret3, pair3 := s.rotate("1s", false), s.rotate("1s", true)
+	over := time.Now().Add(2 * time.Second) // their grace, and a second
 	ended := s.next()
 	look := time.NewTicker(200 * time.Millisecond)
 	defer look.Stop()
 	for end := time.Now().Add(time.Minute); strings.Count(ended.headers["webhook-signature"], ",") > 2; {
 		if time.Now().After(end) {
 			t.Fatalf("old keys sign on after their grace: %q", ended.headers["webhook-signature"])
+		}
+		if sent, err := strconv.ParseInt(ended.headers["webhook-timestamp"], 10, 64); err != nil || sent > over.Unix() {
+			t.Fatalf("old keys signed what was sent at %d (%v), though their grace ended before %d", sent, err, over.Unix()-1)
 		}
 		<-look.C
 		ended = s.next()
@@ -271,9 +287,10 @@ func samples(t *testing.T) []sample {
 // A receiver that knows the newest secret and the one before verifies every
 // request while secrets change ten times a second.
 func TestNoneFailsWhileSecretsTurn(t *testing.T) {
+	rep := report.Of(t, 2)
 	var mu sync.Mutex
 	var keys []string
-	came, failed := 0, ""
+	came, refused, failed := 0, 0, ""
 	s, secret, _ := newSender(t, func(w webhook) {
 		h := http.Header{}
 		for name, value := range w.headers {
@@ -287,34 +304,57 @@ func TestNoneFailsWhileSecretsTurn(t *testing.T) {
 				return
 			}
 		}
+		refused++
 		failed = fmt.Sprintf("request %d after %d secrets: %v", came, len(keys), w.headers)
 	})
 	keys = []string{secret}
-	const turns, each = 25, 40
+	total := report.Size(1000, 10_000)
+	const callers = 4
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var posts sync.WaitGroup
+		for c := range callers {
+			posts.Go(func() {
+				for i := c; i < total; i += callers {
+					if err := s.post(i); err != nil {
+						t.Errorf("finding %d: %v", i, err)
+						return
+					}
+				}
+			})
+		}
+		posts.Wait()
+	}()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for range turns {
-		for range each {
-			s.finding()
-		}
+	turns := 0
+	for sending := true; sending; turns++ {
 		fresh := s.rotate("1h", false)
 		mu.Lock()
 		keys = append(keys, fresh)
 		mu.Unlock()
-		<-tick.C
+		select {
+		case <-tick.C:
+		case <-done:
+			sending = false
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := rig.Poll(ctx, 20*time.Millisecond, func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return came >= turns*each
+		return came >= total
 	})
 	mu.Lock()
 	defer mu.Unlock()
 	if err != nil || failed != "" {
-		t.Errorf("%d of %d came (%v); refused: %s", came, turns*each, err, failed)
+		t.Errorf("%d of %d came (%v); refused: %s", came, total, err, failed)
 	}
+	rep.Figure("deliveries", came)
+	rep.Figure("rotations", turns)
+	rep.Figure("refused", refused)
 }
 
 // built gives the program, which is built once. Its folder ends with the tests.
