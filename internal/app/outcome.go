@@ -191,23 +191,23 @@ func recordAttempt(tx *store.Tx, o *relay.Outcome, lost bool) {
 	if o.Released() || lost && o.Attempt == nil {
 		return
 	}
-	action, verdict := "delivery.attempt", string(d.State)
+	action, verdict, digest, record := "delivery.attempt", string(d.State), "", ""
 	switch {
 	case o.Attempt == nil:
 		action = "delivery." + string(d.State)
 	case lost:
 		verdict = "late"
 	default:
-		tx.AddAttempt(d.Tenant, o.Attempt)
-		verdict = o.Attempt.Verdict
+		record = tx.AddAttempt(d.Tenant, o.Attempt)
+		verdict, digest = o.Attempt.Verdict, o.Attempt.Digest
 	}
 	e := hub.Audited(hub.System(d.Tenant), action, "delivery", string(d.ID))
 	if d.State != hub.DeliverySucceeded || lost {
 		e.Outcome = hub.AuditFailure
 	}
 	var det hub.Details
-	det.Str("endpoint", string(d.Endpoint)).Str("error", d.Error).Str("event", string(d.EventID)).Str("kind", d.Kind).
-		Int("number", int64(d.Attempts))
+	det.Str("digest", digest).Str("endpoint", string(d.Endpoint)).Str("error", d.Error).Str("event", string(d.EventID)).Str("kind", d.Kind).
+		Int("number", int64(d.Attempts)).Str("record", record)
 	if o.Attempt != nil && o.Attempt.Reference != "" {
 		det.Str("reference", o.Attempt.Reference)
 	}

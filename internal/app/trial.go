@@ -46,9 +46,9 @@ func (w *webhooks) try(ctx context.Context, p hub.Principal, e *hub.Endpoint, wh
 		a.Error, a.Refused = d.Error, relay.RefusedBy(sendErr)
 	}
 	return a, w.st.Do(ctx, func(tx *store.Tx) error {
-		tx.AddAttempt(p.Tenant, &a)
+		record := tx.AddAttempt(p.Tenant, &a)
 		entry := hub.Audited(p, what+".test", what, string(e.ID))
-		entry.Details = new(hub.Details).Str("delivery", string(d.ID)).Str("error", d.Error).Int("status", int64(a.Status)).Value()
+		entry.Details = new(hub.Details).Str("delivery", string(d.ID)).Str("digest", a.Digest).Str("error", d.Error).Str("record", record).Int("status", int64(a.Status)).Value()
 		tx.Audit(entry)
 		_, err := tx.ConcludeDelivery(d, "")
 		return err

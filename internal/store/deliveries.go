@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -130,9 +132,13 @@ func (r *Reader) CountDeliveries(tenant hub.TenantID, f *DeliveryFilter) (map[st
 
 var attemptsTable = &table{"attempts", []string{"delivery", "number", "tenant", "at", "doc"}}
 
-// AddAttempt stores an attempt as evidence.
-func (tx *Tx) AddAttempt(tenant hub.TenantID, a *hub.Attempt) {
-	tx.appendRow(attemptsTable, string(a.Delivery), int64(a.Number), string(tenant), hub.Micros(a.At), encode(a))
+// AddAttempt stores what was tried, and gives the SHA-256 of what is stored, for
+// the audit log: who changes the row afterwards cannot change that.
+func (tx *Tx) AddAttempt(tenant hub.TenantID, a *hub.Attempt) (record string) {
+	doc := encode(a)
+	tx.appendRow(attemptsTable, string(a.Delivery), int64(a.Number), string(tenant), hub.Micros(a.At), doc)
+	sum := sha256.Sum256(doc)
+	return hex.EncodeToString(sum[:])
 }
 
 // Attempts gives the attempts of a delivery in order.
