@@ -41,6 +41,12 @@ type Page struct {
 	Rejects  []Reject // kept for people to look at
 }
 
+// Refuse rejects an item of a list that cannot be used. The loop keeps and counts it
+// once, however often the list has it.
+func (p *Page) Refuse(index int, item []byte, why string) {
+	p.Rejects = append(p.Rejects, Reject{Index: index, Error: why, Item: item})
+}
+
 // A Describer shows a stored cursor to people; others are shown by their size.
 type Describer interface {
 	Describe(cursor []byte) string

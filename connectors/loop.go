@@ -48,6 +48,7 @@ type LoopConfig struct {
 type Loop struct {
 	cfg  LoopConfig
 	wake chan struct{} // holds one; says that mu's fields changed
+	kept refusals      // by the pull that runs, or the last one
 
 	mu     sync.Mutex // guards all below
 	paused bool
@@ -78,7 +79,7 @@ func NewLoop(cfg LoopConfig) *Loop {
 	}
 	interval := hub.Duration(cfg.Interval)
 	return &Loop{
-		cfg: cfg, wake: make(chan struct{}, 1), paused: cfg.Paused,
+		cfg: cfg, wake: make(chan struct{}, 1), kept: refusals{}, paused: cfg.Paused,
 		state: State{Name: cfg.Name, Kind: cfg.Kind, Tenant: cfg.Tenant, Phase: PhaseStopped, Pulls: true, Interval: &interval},
 	}
 }
@@ -170,17 +171,21 @@ func (l *Loop) emit(ctx context.Context, page Page, next []byte) error {
 	if repaired := Stamp(page.Findings, l.cfg.Tenant, l.cfg.Name, time.Now()); repaired > 0 {
 		l.cfg.Log.Warn("findings with missing fields were filled in", "count", repaired)
 	}
-	rejected := len(page.Rejects)
-	page.Rejects = kept(page.Rejects)
+	rejects := l.kept.fresh(page.Rejects)
+	page.Rejects = kept(rejects)
 	if err := l.cfg.Store.Commit(ctx, l.cfg.Tenant, l.cfg.Name, page, next); err != nil {
 		return fmt.Errorf("commit page of connector %s: %w", l.cfg.Name, err)
 	}
 	l.cfg.Metrics.taken(l.cfg.Name, "pull", len(page.Findings))
-	l.cfg.Metrics.refused(l.cfg.Name, rejected)
+	if len(rejects) > 0 {
+		l.kept.keep(rejects)
+		l.cfg.Metrics.refused(l.cfg.Name, len(rejects))
+		l.cfg.Log.Warn("items that cannot be used were kept for people to look at", "count", len(rejects), "first", rejects[0].Error)
+	}
 	l.set(func() {
 		l.cursor = append([]byte(nil), next...)
 		l.state.Counts.Pulled += int64(len(page.Findings))
-		l.state.Counts.Rejected += int64(rejected)
+		l.state.Counts.Rejected += int64(len(rejects))
 	})
 	return nil
 }

@@ -51,6 +51,7 @@ func works([]byte, Emit) error { return nil }
 type shelf struct {
 	cursor   []byte
 	findings []hub.Finding
+	rejects  []Reject
 	err      error // of the next Commit, once
 }
 
@@ -61,7 +62,7 @@ func (s *shelf) Commit(_ context.Context, _ hub.TenantID, _ string, p Page, curs
 		s.err = nil
 		return err
 	}
-	s.findings = append(s.findings, p.Findings...)
+	s.findings, s.rejects = append(s.findings, p.Findings...), append(s.rejects, p.Rejects...)
 	if cursor != nil {
 		s.cursor = append([]byte(nil), cursor...)
 	}

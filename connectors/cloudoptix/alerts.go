@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/tocsin/tocsin/connectors"
 	"github.com/tocsin/tocsin/hub"
 )
 
@@ -173,7 +172,7 @@ func (w *pull) take(page []jsontext.Value) {
 		a, ok := readAlert(raw)
 		if !ok {
 			w.met(string(raw))
-			w.page.Rejects = append(w.page.Rejects, connectors.Reject{Index: i, Error: "an alert without a usable id", Item: raw})
+			w.page.Refuse(i, raw, "an alert without a usable id")
 			continue
 		}
 		w.met(a.key())

@@ -143,8 +143,8 @@ func (w *pull) shelf(ctx context.Context, list string) error {
 		return err
 	}
 	w.now = at.Add(tick)
-	for _, raw := range got.Data {
-		w.item(list, raw)
+	for n, raw := range got.Data {
+		w.item(list, n, raw)
 	}
 	if got.HasNext && len(got.Data) > 0 {
 		i.Page++
@@ -218,14 +218,13 @@ func (w *pull) accounts(ctx context.Context) ([]account, error) {
 	}
 	w.now = at.Add(tick)
 	var out []account
-	for _, raw := range all {
+	for i, raw := range all {
 		a := account{raw: raw}
-		if json.Unmarshal(raw, &a) == nil && a.ID != "" {
-			out = append(out, a)
+		if json.Unmarshal(raw, &a) != nil || a.ID == "" {
+			w.page.Refuse(i, raw, "an account without a usable id")
+			continue
 		}
-	}
-	if len(out) < len(all) {
-		w.source.log.Warn("accounts without a usable id were left out", "count", len(all)-len(out))
+		out = append(out, a)
 	}
 	return out, nil
 }

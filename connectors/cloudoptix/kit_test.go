@@ -31,6 +31,7 @@ func openFor(client *http.Client, log *slog.Logger) (connectors.Source, error) {
 func TestPull(t *testing.T) {
 	connectortest.Pull(t, connectortest.Case{
 		New: func(seed uint64) connectortest.Far { return far(seed, sim.Options{}) }, Open: openFor, Seen: seen, Secrets: []string{sim.DefaultKey}, Items: 150,
+		Lists: []string{"data"},
 	})
 }
 

@@ -71,10 +71,10 @@ func (m *more) UnmarshalJSON(b []byte) error {
 }
 
 // item reports one entry of a list.
-func (w *pull) item(list string, raw jsontext.Value) {
+func (w *pull) item(list string, n int, raw jsontext.Value) {
 	it := item{raw: raw}
 	if err := json.Unmarshal(raw, &it); err != nil {
-		w.source.log.Warn("an entry of the inventory cannot be read", "list", list)
+		w.page.Refuse(n, raw, "an entry of "+list+" that cannot be read")
 		return
 	}
 	known := false
@@ -89,7 +89,7 @@ func (w *pull) item(list string, raw jsontext.Value) {
 		known = w.container(list, it)
 	}
 	if !known {
-		w.source.log.Warn("an entry of the inventory has no id", "list", list)
+		w.page.Refuse(n, raw, "an entry of "+list+" without a usable id")
 	}
 }
 

@@ -58,6 +58,10 @@ type Case struct {
 	Secrets []string
 	// Items is how many there are at first; 450 if 0.
 	Items int
+	// Lists are the members of the far side's answers that are lists of items, ""
+	// if the whole answer is one: into each an entry is put that cannot be used.
+	// None: that is not checked.
+	Lists []string
 }
 
 // Pull runs the kit for a connector that pulls.
@@ -76,6 +80,7 @@ func Pull(t *testing.T, c Case) {
 		{"it keeps Retry-After", keepsRetryAfter},
 		{"it shows no secret", showsNoSecret},
 		{"it ends at once", endsAtOnce},
+		{"an unusable item is kept and stops nothing", spoils},
 	} {
 		t.Run(tt.name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { tt.check(t, c) }) })
 	}

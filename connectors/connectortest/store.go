@@ -25,6 +25,7 @@ type Store struct {
 	findings []hub.Finding
 	nodes    []hub.NodeReport
 	edges    []hub.EdgeReport
+	rejects  []connectors.Reject
 	known    map[[32]byte]bool
 	repeats  int
 	random   *rand.Rand
@@ -76,6 +77,7 @@ func (s *Store) Commit(ctx context.Context, _ hub.TenantID, name string, page co
 		s.add(f)
 	}
 	s.nodes, s.edges = append(s.nodes, page.Nodes...), append(s.edges, page.Edges...)
+	s.rejects = append(s.rejects, page.Rejects...)
 	if cursor != nil {
 		s.cursors[name] = slices.Clone(cursor)
 	}
@@ -108,6 +110,13 @@ func (s *Store) Findings() []hub.Finding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.findings)
+}
+
+// Rejects gives what was kept because it could not be used.
+func (s *Store) Rejects() []connectors.Reject {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.rejects)
 }
 
 // Inventory gives every report on the inventory, in the order they came.

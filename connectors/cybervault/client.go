@@ -26,8 +26,8 @@ type page struct {
 	HasMore    bool             `json:"has_more"`
 
 	alerts []alert
-	odd    int       // items that are no alerts with an id
-	at     time.Time // their clock when the page was cut, to the second
+	odd    []connectors.Reject // items that are no alerts with an id
+	at     time.Time           // their clock when the page was cut, to the second
 }
 
 // list gives one page of the alerts with a status, "" for all.
@@ -51,11 +51,11 @@ func (s *Source) list(ctx context.Context, status, after string) (page, error) {
 		return page{}, hub.E(hub.Transient, "CyberVault says there are more alerts, but not where")
 	}
 	p.at = answer.At
-	for _, raw := range p.Data {
+	for i, raw := range p.Data {
 		if a, ok := readAlert(raw); ok {
 			p.alerts = append(p.alerts, a)
 		} else {
-			p.odd++
+			p.odd = append(p.odd, connectors.Reject{Index: i, Error: "an alert without a usable id", Item: raw})
 		}
 	}
 	return p, nil

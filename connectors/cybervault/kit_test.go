@@ -46,7 +46,8 @@ func openFor(client *http.Client, log *slog.Logger) (connectors.Source, error) {
 func TestPull(t *testing.T) {
 	connectortest.Pull(t, connectortest.Case{
 		New: far, Open: openFor, Secrets: []string{sim.DefaultToken, webhookSecret},
-		Seen: func(f hub.Finding) string { return seen(f.Labels["cybervault_status"], string(f.Severity)) },
+		Seen:  func(f hub.Finding) string { return seen(f.Labels["cybervault_status"], string(f.Severity)) },
+		Lists: []string{"data"},
 	})
 }
 

@@ -66,10 +66,10 @@ type sweep struct {
 	memory  memory
 	source  *Source
 	emit    connectors.Emit
-	missing int   // due alerts not seen yet, while in a closed stage
-	unsaved int   // pages since the cursor was stored
-	settled []key // touched alerts that the page in hand has settled
-	odd     int   // alerts that could not be read
+	missing int                 // due alerts not seen yet, while in a closed stage
+	unsaved int                 // pages since the cursor was stored
+	settled []key               // touched alerts that the page in hand has settled
+	rejects []connectors.Reject // alerts that could not be read, not stored yet
 }
 
 // Pull makes one sweep, or goes on with one that was broken off.
@@ -85,9 +85,6 @@ func (s *Source) Pull(ctx context.Context, cursor []byte, emit connectors.Emit) 
 	}
 	w.missing = w.countMissing()
 	err = w.run(ctx)
-	if w.odd > 0 {
-		s.log.Warn("alerts without an id were left out", "count", w.odd)
-	}
 	if err == nil {
 		// For people to look at, so last: it must not use up the calls that
 		// the sweep needs, and what is wrong with it the next sweep will tell.
@@ -122,10 +119,10 @@ func (w *sweep) hand(findings []hub.Finding) error {
 	if len(findings) == 0 && w.Stage != idle && w.unsaved < saveEvery {
 		return nil
 	}
-	if err := w.emit(connectors.Page{Findings: findings}, w.store(w.memory)); err != nil {
+	if err := w.emit(connectors.Page{Findings: findings, Rejects: w.rejects}, w.store(w.memory)); err != nil {
 		return err
 	}
-	w.unsaved = 0
+	w.unsaved, w.rejects = 0, nil
 	w.source.touch.remove(w.settled)
 	w.settled = w.settled[:0]
 	return nil
@@ -136,7 +133,7 @@ func (w *sweep) broken(ctx context.Context, err error) error {
 	if w.unsaved == 0 || ctx.Err() != nil {
 		return err
 	}
-	return errors.Join(err, w.emit(connectors.Page{}, w.store(w.memory)))
+	return errors.Join(err, w.emit(connectors.Page{Rejects: w.rejects}, w.store(w.memory)))
 }
 
 // result says of a whole sweep what people have to know.
@@ -157,7 +154,7 @@ func (w *sweep) read(p page) []hub.Finding {
 		}
 	}
 	var findings []hub.Finding
-	w.odd += p.odd
+	w.rejects = append(w.rejects, p.odd...)
 	for _, a := range p.alerts {
 		if f, ok := w.observe(a, p.at.Add(tick)); ok {
 			findings = append(findings, f)

@@ -53,8 +53,11 @@ func (w *pull) audit(ctx context.Context) (done bool, err error) {
 	if first {
 		m.Begin(from)
 	}
-	for _, raw := range p.Data {
+	for i, raw := range p.Data {
 		e, ok := readEntry(raw)
+		if !ok {
+			w.page.Refuse(i, raw, "an entry of the audit log without a usable id")
+		}
 		if !ok || !e.wanted(w.source.cfg.AuditActions) {
 			continue
 		}

@@ -36,7 +36,7 @@ func TestPull(t *testing.T) {
 			return far(seed, sim.Options{MFA: true, TokenLife: 3 * time.Minute, Plan: "free"})
 		},
 		Open: openFor, Secrets: []string{sim.DefaultPassword, sim.DefaultSecret, webhookSecret, "eg_access", "eg_refresh", "mfa_0"},
-		Seen: seen, Items: 150,
+		Seen: seen, Items: 150, Lists: []string{"data"},
 	})
 }
 

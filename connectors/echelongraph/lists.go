@@ -76,11 +76,11 @@ func (w *pull) sweep(ctx context.Context, l list) (done bool, err error) {
 // read compares a page with what is remembered.
 func (w *pull) read(ctx context.Context, l list, m *connectors.Memory, page []jsontext.Value) {
 	extra := budget{remedies: 20, blasts: 5}
-	odd, last := 0, w.Newest
+	last := w.Newest
 	for i, raw := range page {
 		x, ok := readEntity(raw)
 		if !ok {
-			odd++
+			w.page.Refuse(i, raw, "an entry of "+l.name+" without a usable id")
 			continue
 		}
 		w.Unordered = w.Unordered || !last.IsZero() && x.CreatedAt.After(last)
@@ -95,9 +95,6 @@ func (w *pull) read(ctx context.Context, l list, m *connectors.Memory, page []js
 		f.ObservedAt, f.SourceSequence, f.ObservedGiven = place.At, place.Sequence, true
 		w.enrich(ctx, l, x, &f, &extra)
 		w.page.Findings = append(w.page.Findings, f)
-	}
-	if odd > 0 {
-		w.source.log.Warn("items without an id were left out", "list", l.name, "count", odd)
 	}
 }
 

@@ -74,9 +74,10 @@ func (w *pull) compliance(ctx context.Context) (done bool, err error) {
 	if said, err := json.Marshal(p.Data); err == nil && w.Page == 0 {
 		w.source.keep("compliance", said)
 	}
-	for _, raw := range p.Data {
+	for i, raw := range p.Data {
 		x, ok := readScore(raw)
 		if !ok || x.Framework == "" {
+			w.page.Refuse(i, raw, "a score without a framework")
 			continue
 		}
 		id := inbound.Key("compliance", string(x.Framework))
@@ -134,9 +135,10 @@ func (w *pull) risk(ctx context.Context) (done bool, err error) {
 	w.clock(answer.At)
 	w.source.keep("risk", answer.Result())
 	limit := w.source.cfg.MaxRiskScore
-	for _, raw := range out.Categories {
+	for i, raw := range out.Categories {
 		x, ok := readScore(raw)
 		if !ok || x.Category == "" {
+			w.page.Refuse(i, raw, "a risk without a category")
 			continue
 		}
 		g := w.gauge(inbound.Key("risk", string(x.Category)), x.Score.Value)

@@ -67,8 +67,11 @@ func (w *pull) audit(ctx context.Context) (done bool, err error) {
 		first = readFields(items[0]).text("id")
 	}
 	stuck := w.Offset > 0 && first != "" && first == w.First
-	for _, raw := range items {
+	for i, raw := range items {
 		e, ok := readEntry(raw)
+		if !ok {
+			w.page.Refuse(i, raw, "an entry of the audit log without a usable id")
+		}
 		if !ok || !e.wanted(&w.source.cfg) {
 			continue
 		}

@@ -38,6 +38,7 @@ func TestPull(t *testing.T) {
 			return far(seed, sim.Options{MFA: true, TokenLife: 3 * time.Minute})
 		},
 		Open: openFor, Secrets: []string{sim.DefaultPassword, sim.DefaultSecret, "eyJhbGciOiJIUzI1NiI"}, Seen: seen, Items: 150,
+		Lists: []string{"data", "alerts", "incidents", "entries", "logs", "summaries"},
 	})
 }
 

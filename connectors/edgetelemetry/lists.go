@@ -133,11 +133,11 @@ type order struct {
 
 // read compares an answer with what is remembered.
 func (w *pull) read(ctx context.Context, l list, m *connectors.Memory, items []jsontext.Value) (seen order, err error) {
-	odd, last := 0, time.Time{}
-	for _, raw := range items {
+	var last time.Time
+	for i, raw := range items {
 		x, ok := readItem(raw)
 		if !ok {
-			odd++
+			w.page.Refuse(i, raw, "an entry of "+l.name+" without a usable id")
 			continue
 		}
 		seen.unordered = seen.unordered || x.created.IsZero() || !last.IsZero() && x.created.After(last)
@@ -157,9 +157,6 @@ func (w *pull) read(ctx context.Context, l list, m *connectors.Memory, items []j
 				return seen, err
 			}
 		}
-	}
-	if odd > 0 {
-		w.source.log.Warn("items without an id were left out", "list", l.name, "count", odd)
 	}
 	return seen, nil
 }

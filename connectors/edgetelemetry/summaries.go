@@ -94,10 +94,13 @@ func (w *pull) summaries(ctx context.Context) (done bool, err error) {
 	m := w.memory("summaries")
 	m.Begin(w.Begun.Add(-time.Duration(w.source.cfg.History)))
 	all := make([]summary, 0, len(items))
-	for _, raw := range items {
-		if x, ok := readSummary(raw, w.source.cfg.MinRiskScore); ok {
-			all = append(all, x)
+	for i, raw := range items {
+		x, ok := readSummary(raw, w.source.cfg.MinRiskScore)
+		if !ok {
+			w.page.Refuse(i, raw, "a summary without an id, or agent and time")
+			continue
 		}
+		all = append(all, x)
 	}
 	slices.SortStableFunc(all, func(a, b summary) int { return cmp.Or(a.at.Compare(b.at), strings.Compare(a.id, b.id)) })
 	known := w.Seen == 0 || len(all) == 0 || m.Sweeps() == 1

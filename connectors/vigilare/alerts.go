@@ -89,10 +89,10 @@ func (w *pull) alerts(ctx context.Context) error {
 	}
 	w.now = answer.At.Add(tick)
 	var last time.Time
-	for _, raw := range out.Alerts {
+	for i, raw := range out.Alerts {
 		var a alert
 		if json.Unmarshal(raw, &a) != nil || a.ID == "" {
-			w.source.log.Warn("an alert without an id was left out")
+			w.page.Refuse(i, raw, "an alert without a usable id")
 			continue
 		}
 		at := inbound.ParseTime(a.FiredAt)

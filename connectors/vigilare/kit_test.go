@@ -32,6 +32,7 @@ func TestPull(t *testing.T) {
 	connectortest.Pull(t, connectortest.Case{
 		New: func(seed uint64) connectortest.Far { return far(seed, sim.Options{TokenLife: 2 * time.Minute}) }, Open: openFor,
 		Secrets: []string{sim.DefaultPassword, "eyJhbGciOiJSUzI1NiJ9"}, Seen: seen, Items: 150,
+		Lists: []string{"alerts", "signals"},
 	})
 }
 

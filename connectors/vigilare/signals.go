@@ -112,11 +112,10 @@ func (w *pull) since(m *watched) time.Time {
 
 // take compares a page of signals with what is remembered.
 func (w *pull) take(ctx context.Context, a account, m *watched, page []jsontext.Value) error {
-	odd := 0
-	for _, raw := range page {
+	for i, raw := range page {
 		g, ok := readSignal(raw)
 		if !ok {
-			odd++
+			w.page.Refuse(i, raw, "a signal of account "+a.ID+" without a usable id")
 			continue
 		}
 		if !g.closed() && !slices.Contains(w.Open, g.Scenario) {
@@ -136,9 +135,6 @@ func (w *pull) take(ctx context.Context, a account, m *watched, page []jsontext.
 		}
 		f.ObservedAt, f.SourceSequence, f.ObservedGiven = place.At, place.Sequence, true
 		w.page.Findings = append(w.page.Findings, f)
-	}
-	if odd > 0 {
-		w.source.log.Warn("signals without an id were left out", "account", a.ID, "count", odd)
 	}
 	return nil
 }
