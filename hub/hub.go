@@ -25,6 +25,7 @@ type (
 	EndpointID string // whk_… for webhooks, chn_… for channels
 	DeliveryID string // dlv_…
 	RunID      string // run_…, one run of a playbook
+	ApprovalID string // apr_…, a question that a run of a playbook waits on
 	KeyID      string // key_…, an API key
 	UserID     string // usr_…
 )
@@ -42,6 +43,7 @@ const (
 	PrefixRule     = "rul_"
 	PrefixPlaybook = "pbk_"
 	PrefixRun      = "run_"
+	PrefixApproval = "apr_"
 	PrefixUser     = "usr_"
 	PrefixRole     = "rol_"
 	PrefixKey      = "key_"

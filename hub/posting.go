@@ -1,9 +1,14 @@
 package hub
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // A Posting says which message at an endpoint stands for one life of an alert, so
 // that what happens to the alert changes that message and is said in its thread.
+// One that asks for an approval stands for that: its id is in the alert's place,
+// with generation 1.
 type Posting struct {
 	Tenant     TenantID   `json:"tenant"`
 	Endpoint   EndpointID `json:"endpoint_id"`
@@ -28,3 +33,6 @@ type Posting struct {
 	// For is the delivery with whose outcome it is stored.
 	For DeliveryID `json:"-"`
 }
+
+// OfApproval reports whether the message asks for an approval.
+func (p *Posting) OfApproval() bool { return strings.HasPrefix(string(p.Alert), PrefixApproval) }

@@ -9,6 +9,7 @@ type Principal struct {
 	Type   ActorType
 	ID     string // usr_…, key_…, or the name of the source or playbook
 	Email  string // of a person
+	Role   string // a system role; "" where the hub knows none
 	// Label is how timelines name a person whom the hub knows from elsewhere only,
 	// such as PagerDuty; "" if ID does.
 	Label string
@@ -21,6 +22,10 @@ type Principal struct {
 	// How the request came in; empty for what the hub does by itself.
 	IP, UserAgent, Method, Path, RequestID string
 }
+
+// Roles lists the names of the system roles, most powerful first; internal/access
+// says what each may do.
+var Roles = [...]string{"owner", "admin", "analyst", "member", "viewer", "ingest"}
 
 // An ActorType is the kind of a principal.
 type ActorType string

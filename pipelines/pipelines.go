@@ -70,6 +70,13 @@ type Tx interface {
 	EventBodies(hub.TenantID, []int64) (map[int64][]byte, error)
 	DueRuns(now time.Time, limit int) ([]hub.RunRecord, error)
 	NextRunDue() (time.Time, error)
+	Run(t hub.TenantID, id hub.RunID) (hub.RunRecord, error)
+	// PutApproval stores a question that a run waits on, new or changed, and has the
+	// messages that ask it show it as it is.
+	PutApproval(*hub.Approval) error
+	Approval(t hub.TenantID, id hub.ApprovalID) (*hub.Approval, error)
+	// WaitingApproval gives what a run waits on, nil if there is none.
+	WaitingApproval(t hub.TenantID, run hub.RunID) (*hub.Approval, error)
 	// DueIdentities are those with changes held back whose time has come.
 	DueIdentities(now time.Time, limit int) ([]hub.Identity, error)
 	NextIdentityDue() (time.Time, error)

@@ -73,14 +73,27 @@ func (u *unit) actor(name string, t hub.TenantID) hub.Principal {
 // advance takes a run on and carries out what its steps ask for. s is nil if the
 // event is not about an alert.
 func (u *unit) advance(s *slot, pb *playbook.Playbook, run *playbook.Run, ev *hub.Event, body []byte) error {
+	return u.move(s, pb, run, ev, body, playbook.Advance)
+}
+
+// A mover takes a run on; see [playbook.Advance].
+type mover func(pb *playbook.Playbook, run *playbook.Run, env playbook.Env, now time.Time) ([]playbook.Effect, error)
+
+func (u *unit) move(s *slot, pb *playbook.Playbook, run *playbook.Run, ev *hub.Event, body []byte, by mover) error {
 	known := len(run.Steps)
 	env := playbook.Env{Event: ev}
 	if s != nil {
 		env.Alert = s.alert
 	}
-	effects, err := playbook.Advance(pb, run, env, u.now)
+	asked := run.Asks() != nil
+	effects, err := by(pb, run, env, u.now)
 	if err != nil {
 		return err
+	}
+	if asked && run.Steps[known-1].Status != playbook.StepWaiting {
+		if err := u.timeOut(run, ev.Tenant); err != nil {
+			return err
+		}
 	}
 	c := cause{by: u.actor(pb.Name, ev.Tenant), depth: run.Depth + 1}
 	for i := range effects {
@@ -113,6 +126,9 @@ func (u *unit) auditSteps(run *playbook.Run, steps []playbook.StepResult, t hub.
 func (u *unit) perform(s *slot, run *playbook.Run, e *playbook.Effect, ev *hub.Event, body []byte, c cause) error {
 	if d, ok := e.Do.(playbook.Deliver); ok {
 		return u.performDelivery(run, e.Step, &d, ev, body)
+	}
+	if ask, ok := e.Do.(playbook.Ask); ok {
+		return u.ask(run, e.Step, &ask, ev, body)
 	}
 	if s == nil || s.alert == nil {
 		return nil // the playbook's check refuses such steps for events without an alert
@@ -294,6 +310,14 @@ func (p *Pipeline) summarize(tx Tx) (time.Time, error) {
 // one changes another may read.
 func (p *Pipeline) resumeOne(tx Tx, rec *hub.RunRecord) error {
 	u := p.newUnit(tx)
+	if err := u.goOn(rec, playbook.Advance); err != nil {
+		return err
+	}
+	return u.finish()
+}
+
+// goOn takes a stored run on and stores what it has come to.
+func (u *unit) goOn(rec *hub.RunRecord, by mover) error {
 	run, ev, body, pb, err := u.recall(rec)
 	if err != nil {
 		return u.failRun(rec, run, err)
@@ -304,17 +328,17 @@ func (p *Pipeline) resumeOne(tx Tx, rec *hub.RunRecord) error {
 			return err
 		}
 	}
-	if err := u.advance(s, pb, run, ev, body); err != nil {
+	if err := u.move(s, pb, run, ev, body, by); err != nil {
 		return err
 	}
 	next, err := u.runRecord(run, ev)
 	if err != nil {
 		return err
 	}
-	if err := tx.UpdateRun(next); err != nil {
-		return err
+	if run.State == hub.RunWaiting {
+		u.tx.AfterCommit(u.p.wakeRuns)
 	}
-	return u.finish()
+	return u.tx.UpdateRun(next)
 }
 
 // recall reads a stored run with its event and the version of the playbook that
@@ -356,5 +380,8 @@ func (u *unit) failRun(rec *hub.RunRecord, run *playbook.Run, why error) error {
 	e := hub.Audited(u.actor(rec.Playbook, rec.Tenant), "playbook.fail", "run", string(rec.ID))
 	e.Outcome, e.Details = hub.AuditFailure, new(hub.Details).Str("error", why.Error()).Value()
 	u.tx.Audit(e)
+	if err := u.withdraw(rec.Tenant, rec.ID); err != nil {
+		return err
+	}
 	return u.tx.UpdateRun(rec)
 }

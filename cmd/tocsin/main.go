@@ -44,6 +44,7 @@ type cli struct {
 	Playbook   playbookCmd   `cmd:"" help:"Work with playbooks."`
 	Audit      auditCmd      `cmd:"" help:"Verify and export the audit log."`
 	Alerts     alertsCmd     `cmd:"" help:"List and change alerts of a running hub."`
+	Approvals  approvalsCmd  `cmd:"" help:"List and answer what playbooks of a running hub ask people."`
 	Deliveries deliveriesCmd `cmd:"" help:"List and retry deliveries of a running hub."`
 	Connectors connectorsCmd `cmd:"" help:"List and steer the sources of a running hub."`
 	Webhooks   webhooksCmd   `cmd:"" help:"Manage the webhook endpoints of a running hub."`

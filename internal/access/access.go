@@ -23,7 +23,7 @@ const (
 )
 
 // Roles lists the system roles, most powerful first.
-var Roles = [...]string{Owner, Admin, Analyst, Member, Viewer, Ingest}
+var Roles = hub.Roles
 
 // actions of each resource, as far as each makes sense (contract §10).
 var actions = []struct {

@@ -94,7 +94,7 @@ func (k *Keys) Authenticate(ctx context.Context, text string) (hub.Principal, er
 // remember keeps what was looked up, unless something changed since it began:
 // what was read may be from before.
 func (k *Keys) remember(hash [32]byte, g Grant, forgets int) known {
-	e := known{g, hub.Principal{Tenant: g.Tenant, Type: hub.ActorKey, ID: string(g.Key), Permissions: Granted(g.Role)}}
+	e := known{g, hub.Principal{Tenant: g.Tenant, Type: hub.ActorKey, ID: string(g.Key), Role: g.Role, Permissions: Granted(g.Role)}}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.forgets != forgets {

@@ -26,6 +26,7 @@ type Deps struct {
 	Webhooks   Webhooks
 	Channels   Channels
 	AlertRules AlertRules
+	Approvals  Approvals
 	Deliveries Deliveries
 	Audit      Audit
 	Connectors Connectors

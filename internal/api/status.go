@@ -14,6 +14,7 @@ func (s *Server) humaRoutes() {
 	s.webhookRoutes()
 	s.channelRoutes()
 	s.alertRuleRoutes()
+	s.approvalRoutes()
 	s.deliveryRoutes()
 	s.auditRoutes()
 	s.keyRoutes()

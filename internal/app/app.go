@@ -270,6 +270,7 @@ func (a *App) openAPI(context.Context) error {
 	a.slack = newSlackSide(a)
 	a.server = api.New(api.Deps{
 		Access: a.keys, Findings: a.findings, Alerts: &alerts{st: a.st, pipeline: a.pipeline, log: a.log}, Webhooks: hooks,
+		Approvals:  &approvals{st: a.st, pipeline: a.pipeline, changed: a.slack.remind},
 		AlertRules: &alertRules{st: a.st, rules: a.rules, wake: a.pipeline.Wake},
 		Channels: &channels{
 			st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), poke: a.steward.poke, client: a.client, targets: a.targets, timeout: a.cfg.Relay.Timeout,

@@ -86,8 +86,18 @@ func (q *queue) posted(tx *store.Tx, o *relay.Outcome) error {
 		return nil
 	}
 	for i := range o.Attempt.Posted {
-		if err := tx.PutPosting(&o.Attempt.Posted[i]); err != nil {
+		p := &o.Attempt.Posted[i]
+		if err := tx.PutPosting(p); err != nil {
 			return err
+		}
+		if p.OfApproval() { // it may have been decided while it was being sent
+			a, err := tx.Approval(p.Tenant, hub.ApprovalID(p.Alert))
+			if err == nil {
+				err = tx.WantApproval(a, p.Endpoint)
+			}
+			if err != nil && hub.KindOf(err) != hub.NotFound {
+				return err
+			}
 		}
 	}
 	return nil

@@ -164,7 +164,7 @@ var deeds = map[string]dedup.ActionKind{slack.Acknowledge: dedup.Acknowledge, sl
 func (c *click) carryOut(ctx context.Context, from []*hub.Endpoint, r api.IngestRequest) error {
 	found, err := c.locate(ctx, from)
 	if err != nil || !found {
-		c.word = "This hub does not know the alert of this message any more."
+		c.word = "This hub does not know what this message is about any more."
 		return err
 	}
 	person := c.person(ctx)
@@ -172,19 +172,60 @@ func (c *click) carryOut(ctx context.Context, from []*hub.Endpoint, r api.Ingest
 	if person.Outside || c.in.UserTeam != "" && c.in.Team != "" && c.in.UserTeam != c.in.Team {
 		return c.refuse(ctx, "Only members of this workspace may do that.")
 	}
-	kind, known := deeds[c.action.Name]
-	if !known {
+	carry := c.deed()
+	if carry == nil {
 		return c.refuse(ctx, "This hub does not know what to do with that button.")
 	}
 	moved := false
 	err = c.pipeline.Change(ctx, func(change *pipelines.Change) (err error) {
-		moved, err = c.act(change, kind)
+		moved, err = carry(change)
 		return err
 	})
 	if moved {
 		c.remind()
 	}
 	return err
+}
+
+// decisions are what buttons can answer.
+var decisions = map[string]hub.Decision{slack.Approve: hub.Approve, slack.Deny: hub.Deny}
+
+// deed is what the button asks for; nil if the hub does not know it.
+func (c *click) deed() func(change *pipelines.Change) (bool, error) {
+	if c.ofApproval() {
+		if d, known := decisions[c.action.Name]; known {
+			return func(change *pipelines.Change) (bool, error) { return c.answer(change, d) }
+		}
+		return nil
+	}
+	if kind, known := deeds[c.action.Name]; known {
+		return func(change *pipelines.Change) (bool, error) { return c.act(change, kind) }
+	}
+	return nil
+}
+
+func (c *click) ofApproval() bool { return strings.HasPrefix(c.action.Subject, hub.PrefixApproval) }
+
+// answer gives the answer of the button, in one transaction with the memory of it.
+// It reports whether the message is to be changed.
+func (c *click) answer(change *pipelines.Change, d hub.Decision) (moved bool, err error) {
+	tx := change.Tx().(pipelineTx).Tx
+	c.word = ""
+	fresh, err := tx.Receive(c.by.Tenant, c.endpoint.ID, c.key, hub.Truncate(tx.Now()))
+	if err != nil || !fresh {
+		return false, err
+	}
+	outcome := hub.AuditSuccess
+	_, err = change.Answer(c.by, hub.ApprovalID(c.action.Subject), d, "")
+	if pipelines.Refused(err) {
+		word := []rune(reason(err))
+		c.word, outcome, err = strings.ToUpper(string(word[:1]))+string(word[1:])+".", hub.AuditDenied, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	tx.Audit(c.entry(outcome, c.word))
+	return outcome == hub.AuditSuccess, nil
 }
 
 // locate finds the endpoint whose message was pressed: the one that posted it, or,
@@ -203,11 +244,11 @@ func (c *click) locate(ctx context.Context, from []*hub.Endpoint) (found bool, e
 			}
 		}
 		for _, e := range from {
-			all, err := r.Alerts(e.Tenant, []hub.AlertID{id})
+			there, err := c.known(r, e.Tenant)
 			if err != nil {
 				return err
 			}
-			if all[id] != nil {
+			if there {
 				c.endpoint = e
 				return nil
 			}
@@ -215,6 +256,20 @@ func (c *click) locate(ctx context.Context, from []*hub.Endpoint) (found bool, e
 		return nil
 	})
 	return c.endpoint != nil, err
+}
+
+// known reports whether a tenant has what the button is about.
+func (c *click) known(r *store.Reader, t hub.TenantID) (bool, error) {
+	if c.ofApproval() {
+		_, err := r.Approval(t, hub.ApprovalID(c.action.Subject))
+		if hub.KindOf(err) == hub.NotFound {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	id := hub.AlertID(c.action.Subject)
+	all, err := r.Alerts(t, []hub.AlertID{id})
+	return all[id] != nil, err
 }
 
 // personLimit is how long is waited for who somebody is, and rememberPerson for how
@@ -284,7 +339,11 @@ func (c *click) refuse(ctx context.Context, word string) error {
 func (c *click) entry(outcome hub.AuditOutcome, note string) hub.AuditEntry {
 	e := hub.Audited(c.by, "slack.interaction", "channel", string(c.endpoint.ID))
 	e.Outcome = outcome
-	e.Details = new(hub.Details).Str("action", c.action.Name).Str("alert", c.action.Subject).Int("generation", c.action.Generation).
+	what := "alert"
+	if c.ofApproval() {
+		what = "approval"
+	}
+	e.Details = new(hub.Details).Str("action", c.action.Name).Str(what, c.action.Subject).Int("generation", c.action.Generation).
 		Str("message", c.in.Place+"/"+c.in.Message).Str("note", note).Value()
 	return e
 }

@@ -86,6 +86,12 @@ func (s *slackSide) refreshAt(ctx context.Context, e *hub.Endpoint) error {
 		if i > 0 && !sleep(ctx, cardsPace) {
 			return ctx.Err()
 		}
+		if p.OfApproval() {
+			if err := s.refreshQuestion(ctx, e, p); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := s.refreshCard(ctx, e, p, alerts[p.Alert]); err != nil {
 			return err
 		}
@@ -108,6 +114,35 @@ func (s *slackSide) refreshCard(ctx context.Context, e *hub.Endpoint, p hub.Post
 	}
 	p.Version = max(p.Version, p.Wanted)
 	entry.Details = new(hub.Details).Str("alert", string(p.Alert)).Str("message", p.Place+"/"+p.Message).Int("version", p.Version).Value()
+	return s.shown(ctx, entry, p)
+}
+
+// refreshQuestion shows an approval as it is in the message that asks for it.
+func (s *slackSide) refreshQuestion(ctx context.Context, e *hub.Endpoint, p hub.Posting) error {
+	var a *hub.Approval
+	err := s.st.View(ctx, func(r *store.Reader) (err error) {
+		a, err = r.Approval(p.Tenant, hub.ApprovalID(p.Alert))
+		return err
+	})
+	if err != nil && hub.KindOf(err) != hub.NotFound {
+		return err
+	}
+	if a != nil {
+		limited, cancel := context.WithTimeout(ctx, cardLimit)
+		defer cancel()
+		if p, err = s.target.RefreshQuestion(limited, e, p, a); err != nil {
+			return err
+		}
+	} else {
+		p.Version = p.Wanted // there is nothing left to show
+	}
+	entry := hub.Audited(hub.System(e.Tenant), "slack.refresh", "channel", string(e.ID))
+	entry.Details = new(hub.Details).Str("approval", string(p.Alert)).Str("message", p.Place+"/"+p.Message).Int("version", p.Version).Value()
+	return s.shown(ctx, entry, p)
+}
+
+// shown records that a message shows what it should.
+func (s *slackSide) shown(ctx context.Context, entry hub.AuditEntry, p hub.Posting) error {
 	return s.st.Do(ctx, func(tx *store.Tx) error {
 		tx.Audit(entry)
 		return tx.PutPosting(&p)

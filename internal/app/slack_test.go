@@ -33,6 +33,12 @@ type posted struct {
 
 func startPosted(t *testing.T, o sim.Options, more string) *posted {
 	t.Helper()
+	return startPostedWith(t, o, more, "")
+}
+
+// startPostedWith has more sections in the configuration.
+func startPostedWith(t *testing.T, o sim.Options, more, sections string) *posted {
+	t.Helper()
 	p := &posted{sim: sim.New(o), dir: t.TempDir()}
 	p.srv = httptest.NewServer(p.sim)
 	t.Cleanup(p.srv.Close)
@@ -42,7 +48,7 @@ endpoints:
   - {name: soc, kind: slack, bot_token: %s, channel: C0SOC, api_url: '%s/api', signing_secret: %s, MORE}
 slack: {client_id: '%s', client_secret: %s, signing_secret: own-app-secret, url: '%s'}
 `, sim.DefaultToken, p.srv.URL, slackSecret, p.sim.App().ClientID, p.sim.App().ClientSecret, p.srv.URL)
-	p.cfg = strings.ReplaceAll(p.cfg, "MORE", more)
+	p.cfg = strings.ReplaceAll(p.cfg, "MORE", more) + sections
 	p.running = start(t, load(t, p.dir, p.cfg), withKey)
 	return p
 }

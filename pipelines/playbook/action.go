@@ -39,7 +39,9 @@ type Param struct {
 	Required bool
 	OneOf    []string // the only texts allowed, if there are any
 	Endpoint bool     // it names endpoints
-	Doc      string
+	// Valid finds what is wrong with a value that has the type; nil: nothing is.
+	Valid func(v any) error
+	Doc   string
 }
 
 // A Type is what kind of value a parameter takes.
@@ -78,6 +80,9 @@ type Outcome struct {
 	Effects []Planned
 	// WaitUntil makes the step wait; zero: it is done.
 	WaitUntil time.Time
+	// OnTimeout says that it waits for people until then, and what becomes of the
+	// run if they do not decide; "": it waits for the time alone.
+	OnTimeout OnError
 	// Output is what later steps see as steps.<id>.output; nil for nothing.
 	Output any
 }
@@ -124,6 +129,7 @@ func Builtin() Actions {
 		"pagerduty.acknowledge": delivery(hub.KindPagerDuty, hub.ActionAcknowledge, "Acknowledges the alert's PagerDuty incident.", nil),
 		"pagerduty.resolve":     delivery(hub.KindPagerDuty, hub.ActionResolve, "Resolves the alert's PagerDuty incident.", nil),
 		"webhook.send":          webhookSend(),
+		"approval":              approval(),
 		"delay": {
 			Doc: "Waits.", Waits: true,
 			Params: map[string]Param{"for": {Type: Span}, "until": {Type: Instant}},

@@ -31,6 +31,9 @@ import (
 //     alert: {status: investigating}
 //     expect: {state: done, effects: []}
 //
+// A moment of a run that waits for people may have "answer": approve or deny,
+// which is what they decide then.
+//
 // What is given of "effects" is every effect in order, each with at least the
 // fields shown; steps and fields that are not named may be anything.
 type testCase struct {
@@ -44,7 +47,8 @@ type testCase struct {
 // A moment is what happens later in a case.
 type moment struct {
 	after  time.Duration
-	alert  *hub.Alert // nil: unchanged
+	alert  *hub.Alert   // nil: unchanged
+	answer hub.Decision // of the people that the run asks; "" for none
 	expect expectation
 }
 
@@ -225,12 +229,16 @@ func (r *reader) moments(parent entry) []moment {
 	var list []moment
 	for i, n := range r.sequence(parent.node, parent.path) {
 		var m moment
-		for _, e := range r.mapping(n, fmt.Sprintf("%s[%d]", parent.path, i), []string{"after", "alert", "expect"}) {
+		for _, e := range r.mapping(n, fmt.Sprintf("%s[%d]", parent.path, i), []string{"after", "alert", "answer", "expect"}) {
 			switch e.key {
 			case "after":
 				m.after = r.span(e.node, e.path)
 			case "alert":
 				m.alert = r.alert(newAlert(), e)
+			case "answer":
+				if m.answer = hub.Decision(r.text(e.node, e.path)); m.answer != hub.Approve && m.answer != hub.Deny {
+					r.fault(e.node, e.path, "is %q, want approve or deny", string(m.answer))
+				}
 			case "expect":
 				m.expect = r.expectation(e)
 			}

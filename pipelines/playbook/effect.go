@@ -17,7 +17,8 @@ type Effect struct {
 	Do   Do
 }
 
-// A Do is what is asked for: [SetAlert], [Comment], [Suppress] or [Deliver].
+// A Do is what is asked for: [SetAlert], [Comment], [Suppress], [Deliver] or
+// [Ask].
 type Do interface{ do() }
 
 // SetAlert changes fields of the run's alert. Empty fields stay as they are.
@@ -53,10 +54,22 @@ type Deliver struct {
 	Retry   *hub.RetryPolicy `json:"retry,omitempty"`
 }
 
+// Ask asks people, and the run waits for what they decide until then; see
+// [Decide].
+type Ask struct {
+	Message   string    `json:"message"`
+	By        []string  `json:"by,omitempty"`
+	Quorum    int       `json:"quorum"`
+	OnTimeout OnError   `json:"on_timeout"`
+	Channels  []string  `json:"channels,omitempty"` // names of endpoints
+	Until     time.Time `json:"until"`
+}
+
 func (SetAlert) do() {}
 func (Comment) do()  {}
 func (Suppress) do() {}
 func (Deliver) do()  {}
+func (Ask) do()      {}
 
 // apply gives a copy of a as it will be once the effect is carried out, for the
 // steps that follow in the same breath.

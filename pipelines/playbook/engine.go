@@ -102,9 +102,19 @@ func (m *machine) result(id string) *expr.Step {
 
 // wake ends the wait of the step that the run stands at.
 func (m *machine) wake() {
-	if n := len(m.run.Steps); n > 0 && m.run.Steps[n-1].Status == StepWaiting {
-		m.run.Steps[n-1].Status, m.seen[n-1].Status = StepDone, string(StepDone)
-		m.run.Steps[n-1].At, m.seen[n-1].At = m.now, m.now
+	n := len(m.run.Steps)
+	if n == 0 || m.run.Steps[n-1].Status != StepWaiting {
+		return
+	}
+	r := &m.run.Steps[n-1]
+	stop := r.OnTimeout == Stop
+	r.Status, r.At = StepDone, m.now
+	if r.OnTimeout != "" {
+		timedOut(r, m.run.Due)
+	}
+	m.seen[n-1] = expr.Step{Status: string(r.Status), At: r.At, Error: r.Error, Output: r.Output}
+	if stop {
+		m.end(hub.RunFailed)
 	}
 }
 
@@ -201,7 +211,7 @@ func (m *machine) plan(s *Step, key string, r *StepResult) error {
 		}
 	}
 	if out.WaitUntil.After(m.now) {
-		r.Status, m.run.Due = StepWaiting, out.WaitUntil
+		r.Status, r.OnTimeout, m.run.Due = StepWaiting, out.OnTimeout, out.WaitUntil
 	}
 	return nil
 }

@@ -9,15 +9,22 @@ import (
 )
 
 // DryRun plays a run to its end as if nothing changed meanwhile: what waits goes
-// on at once at the time it waited for. Nothing is sent or stored.
+// on at once at the time it waited for, and what asks people as if they had
+// approved at once. Nothing is sent or stored.
 func DryRun(p *Playbook, env Env, now time.Time) (*Run, []Effect, error) {
 	run := Start(p, env.Event, now, "run_dryrun")
 	var all []Effect
 	for run.State == hub.RunWaiting {
-		if now.Before(run.Due) {
-			now = run.Due
+		var effects []Effect
+		var err error
+		if run.Asks() != nil {
+			effects, err = Decide(p, run, Verdict{Approved: true, By: []string{"(dry run)"}}, env, now)
+		} else {
+			if now.Before(run.Due) {
+				now = run.Due
+			}
+			effects, err = Advance(p, run, env, now)
 		}
-		effects, err := Advance(p, run, env, now)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -51,6 +58,9 @@ func Explain(p *Playbook, run *Run, effects []Effect) string {
 		for _, e := range effects {
 			if e.of(s.ID) {
 				fmt.Fprintf(&b, "    → %s\n", e)
+				if ask, ok := e.Do.(Ask); ok {
+					fmt.Fprintf(&b, "      %s\n", ask.waits())
+				}
 			}
 		}
 	}

@@ -66,7 +66,7 @@ func TestParseReportsEveryFault(t *testing.T) {
 			"6: steps[1].uses: unknown action slack.pst, did you mean slack.post?",
 		}},
 		{"same id", head + "steps:\n  - {id: a, uses: delay, with: {for: 1s}}\n  - {id: a, uses: delay, with: {for: 1s}}", []string{"5: steps[1].id: a is the id of an earlier step"}},
-		{"later action", step("uses: http.request"), []string{"5: steps[0].uses: unknown action http.request, known are alert.comment, alert.set, alert.suppress, " +
+		{"later action", step("uses: http.request"), []string{"5: steps[0].uses: unknown action http.request, known are alert.comment, alert.set, alert.suppress, approval, " +
 			"cybervault.submit_finding, delay, notify, pagerduty.acknowledge, pagerduty.resolve, pagerduty.trigger, slack.post, webhook.send"}},
 		{"inputs", step("uses: slack.post\n    with:\n      chanel: x\n      message: [a]"), []string{
 			"7: steps[0].with.chanel: slack.post has no such input, did you mean channel?",

@@ -16,6 +16,9 @@
 // text of each version ([Playbook.Text]) and [Set.Resolve] finds it again when a
 // waiting run goes on after a change or a restart.
 //
+// A step that asks people (approval) waits until [Decide] brings what they
+// decided, or until its time is up, which [Advance] finds.
+//
 // # Loops
 //
 // What a playbook changes raises events that playbooks may start on. A playbook

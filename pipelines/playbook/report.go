@@ -116,17 +116,23 @@ func (c *testCase) run(p *Playbook, actions Actions) []string {
 	}
 	now := c.event.Time
 	run := Start(p, &c.event, now, "run_test")
-	diffs := c.expect.advance(p, run, Env{Event: &c.event}, now, "")
+	diffs := c.expect.advance(p, run, "", Env{Event: &c.event}, now, "")
 	for i, m := range c.then {
 		now = now.Add(m.after)
-		diffs = append(diffs, m.expect.advance(p, run, Env{Event: &c.event, Alert: m.alert}, now, fmt.Sprintf("then[%d].", i))...)
+		diffs = append(diffs, m.expect.advance(p, run, m.answer, Env{Event: &c.event, Alert: m.alert}, now, fmt.Sprintf("then[%d].", i))...)
 	}
 	return diffs
 }
 
 // advance moves the run and compares.
-func (x *expectation) advance(p *Playbook, run *Run, env Env, now time.Time, at string) []string {
-	effects, err := Advance(p, run, env, now)
+func (x *expectation) advance(p *Playbook, run *Run, answer hub.Decision, env Env, now time.Time, at string) []string {
+	var effects []Effect
+	var err error
+	if answer == "" {
+		effects, err = Advance(p, run, env, now)
+	} else {
+		effects, err = Decide(p, run, Verdict{Approved: answer == hub.Approve, By: []string{"tester@example.com"}}, env, now)
+	}
 	if err != nil {
 		return []string{at + err.Error()}
 	}

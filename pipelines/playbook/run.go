@@ -46,6 +46,9 @@ type StepResult struct {
 	// Error is why the step failed, or why its condition could not be evaluated
 	// and so was not met.
 	Error string `json:"error,omitempty"`
+	// OnTimeout is there while the step waits for people: what becomes of the run
+	// if they do not decide until it is due.
+	OnTimeout OnError `json:"on_timeout,omitempty"`
 }
 
 // A StepStatus is what became of a step.
@@ -84,6 +87,14 @@ func DecodeRun(b []byte) (*Run, error) {
 		return nil, fmt.Errorf("run %s has format %d, this program reads up to %d", r.ID, r.Format, runFormat)
 	}
 	return &r, nil
+}
+
+// Asks gives the step that waits for people, nil if the run does not.
+func (r *Run) Asks() *StepResult {
+	if n := len(r.Steps); n > 0 && r.State == hub.RunWaiting && r.Steps[n-1].Status == StepWaiting && r.Steps[n-1].OnTimeout != "" {
+		return &r.Steps[n-1]
+	}
+	return nil
 }
 
 // Result gives the result of a step, nil if the run has not come to it.

@@ -128,6 +128,9 @@ func (p *Param) convert(v any) (any, error) {
 	if s, text := out.(string); text && len(p.OneOf) > 0 && !slices.Contains(p.OneOf, s) {
 		return nil, fmt.Errorf("is %q, want one of %s", s, strings.Join(p.OneOf, ", "))
 	}
+	if p.Valid != nil {
+		return out, p.Valid(out)
+	}
 	return out, nil
 }
 

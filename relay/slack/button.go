@@ -17,6 +17,7 @@ const (
 	Acknowledge = "acknowledge"
 	Resolve     = "resolve"
 	Approve     = "approve" // what the subject waits for
+	Deny        = "deny"
 )
 
 // actionPrefix starts the ids of buttons that are for the hub.

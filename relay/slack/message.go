@@ -78,6 +78,7 @@ type content struct {
 	delivery string
 	link     string
 	buttons  bool
+	question *question // asked in place of the card
 }
 
 // fitting makes a message with texts as long as fit into the whole.
@@ -161,6 +162,8 @@ func (c *content) reply(named bool) *message {
 // a webhook's message cannot be changed.
 func (c *content) forWebhook() *message {
 	switch {
+	case c.question != nil:
+		return c.question.message()
 	case c.ev.Data.Alert == nil, c.given != "":
 		return c.message()
 	case c.ev.Type == hub.AlertCreated, c.ev.Type == hub.AlertReopened:

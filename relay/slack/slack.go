@@ -139,7 +139,9 @@ func digest(text string) string {
 
 // params are what a playbook step gives.
 type params struct {
-	Message string `json:"message"`
+	Message  string        `json:"message"`
+	Approval *hub.Approval `json:"approval"` // that is asked for
+	How      string        `json:"how"`      // to answer without buttons
 }
 
 // Send posts one message, or changes the one that there is and adds to its thread.
@@ -157,6 +159,9 @@ func (t *Target) Send(ctx context.Context, e *hub.Endpoint, d *hub.Delivery) (hu
 	c := content{
 		ev: ev, given: p.Message, text: t.o.Template(e, "text", d, ev), note: relay.NoteOf(d), delivery: string(d.ID),
 		link: t.o.Link(ev.Subject), buttons: t.o.Buttons(e),
+	}
+	if p.Approval != nil {
+		c.question = &question{a: p.Approval, how: p.How, link: c.link, buttons: c.buttons && e.Secrets.Tokens[Token] != ""}
 	}
 	if e.Secrets.Tokens[Token] == "" {
 		return t.webhook(ctx, e, c.forWebhook())

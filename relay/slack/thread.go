@@ -15,6 +15,9 @@ import (
 
 // send says what c holds, where it belongs.
 func (k *talk) send(ctx context.Context, d *hub.Delivery, c *content) error {
+	if c.question != nil {
+		return k.ask(ctx, d, c.question)
+	}
 	a := c.ev.Data.Alert
 	if a == nil {
 		return k.once(ctx, d, c.message(), "")
@@ -161,8 +164,8 @@ func (k *talk) close(err error) {
 	k.closed[digest(k.e.Secrets.Tokens[Token])] = now.Add(e.RetryAfter)
 }
 
-// ask counts one more change of a message, if it may be made, or says when.
-func (k *talk) ask(token string) time.Duration {
+// allowed counts one more change of a message, if it may be made, or says when.
+func (k *talk) allowed(token string) time.Duration {
 	k.mu.Lock()
 	wait := k.closed[token].Sub(k.o.Now())
 	k.mu.Unlock()
@@ -179,7 +182,7 @@ const patience = 5 * time.Second
 // mayEdit waits until the token may change another message.
 func (k *talk) mayEdit(ctx context.Context) error {
 	token := digest(k.e.Secrets.Tokens[Token])
-	for wait := k.ask(token); wait > 0; wait = k.ask(token) {
+	for wait := k.allowed(token); wait > 0; wait = k.allowed(token) {
 		if wait > patience {
 			return &hub.Error{Kind: hub.RateLimited, Msg: "Slack lets an app change 50 messages a minute", RetryAfter: wait}
 		}

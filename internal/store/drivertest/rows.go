@@ -57,7 +57,7 @@ func testRoundTrips(t *testing.T, k Kit) {
 	for name, test := range map[string]func(*testing.T, *store.Store){
 		"finding": tripFinding, "identity": tripIdentity, "alert": tripAlert, "delivery": tripDelivery, "endpoint": tripEndpoint,
 		"run": tripRun, "what sources said": tripSaid, "what was rejected": tripRejected, "access": tripAccess, "small": tripSmall,
-		"inbound": tripInbound, "postings": tripPosting, "unsure": tripUnsure, "outside ids": tripOutside, "readers": tripProgress,
+		"inbound": tripInbound, "postings": tripPosting, "approvals": tripApproval, "unsure": tripUnsure, "outside ids": tripOutside, "readers": tripProgress,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, k.store(t)) })
 	}
