@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/test/report"
 )
 
 // A want is what a verification must find.
@@ -314,4 +315,43 @@ func TestVerifyGoesOnFromAnEarlierEnd(t *testing.T) {
 	if rep := Verify(t.Context(), l, Options{Keys: keysOf(key), From: first.Head, Log: "tocsin/other/default/1"}); rep.Verdict == Intact {
 		t.Errorf("another log was wanted: %s", &rep)
 	}
+}
+
+// Whichever bit of a stored entry or of its hash is turned, the verification says
+// in which entry.
+func TestEveryBitIsGuarded(t *testing.T) {
+	rep := report.Of(t, 10)
+	key := testKey(1)
+	whole := makeLog(t, testSealer(key), rand.New(rand.NewPCG(19, 20)), 24)
+	step, turned, last := report.Size(23, 1), 0, len(whole.rows)-1
+	check := func(k int, what string, kinds ...FaultKind) {
+		turned++
+		w := want{verdict: Tampered, kinds: kinds, seq: int64(k)}
+		l := whole.clone()
+		rep := Verify(t.Context(), l, Options{Keys: keysOf(key)})
+		w.check(t, turned, &rep)
+		if t.Failed() {
+			t.Fatalf("%s of entry %d", what, k)
+		}
+	}
+	for k := range whole.rows {
+		row := &whole.rows[k]
+		row.Bytes = bytes.Clone(row.Bytes)
+		for bit := 0; bit < 8*len(row.Bytes); bit += step {
+			row.Bytes[bit/8] ^= 1 << (bit % 8)
+			check(k, "a bit", Edited)
+			row.Bytes[bit/8] ^= 1 << (bit % 8)
+		}
+		for bit := 0; bit < 8*len(row.Hash); bit += step {
+			row.Hash[bit/8] ^= 1 << (bit % 8)
+			if k == last {
+				check(k, "a bit of the hash", Edited)
+			} else {
+				check(k, "a bit of the hash", HashMismatch)
+			}
+			row.Hash[bit/8] ^= 1 << (bit % 8)
+		}
+	}
+	rep.Figure("entries", len(whole.rows))
+	rep.Figure("bits_turned", turned)
 }
