@@ -284,3 +284,27 @@ func TestMirror(t *testing.T) {
 		}
 	}
 }
+
+// TestAccept takes in what an action has brought, as if it had been sent.
+func TestAccept(t *testing.T) {
+	var given Settings
+	store := &shelf{}
+	f, err := Open(FleetConfig{
+		Kinds:   []Kind{{Name: "test", Open: func(s Settings) (Source, error) { given = s; return &everything{}, nil }}},
+		Entries: []Entry{{Common: Common{Name: "src", Kind: "test", Tenant: "acme"}, Config: func(any) error { return nil }}},
+		Store:   store, Client: &http.Client{}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipt, err := given.Accept(t.Context(), Batch{Findings: []hub.Finding{{Type: "malware", AssetID: "a", Severity: hub.High}}, Rejects: []Reject{{Error: "no tag"}}})
+	if err != nil || len(receipt.IDs) != 1 || len(store.findings) != 1 || len(store.rejects) != 1 {
+		t.Fatalf("%+v, %v; stored %+v and %+v", receipt, err, store.findings, store.rejects)
+	}
+	if got := store.findings[0]; got.Tenant != "acme" || got.Source != "src" || got.ID != receipt.IDs[0] {
+		t.Errorf("stored %+v", got)
+	}
+	if s, err := f.State("acme", "src"); err != nil || s.Counts.Received != 1 || s.Counts.Rejected != 1 {
+		t.Errorf("counts %+v, %v", s.Counts, err)
+	}
+}
