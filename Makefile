@@ -8,7 +8,7 @@ NODE    := .cache/node/node_modules
 JAVA    := .cache/java/.done
 SERVERS := .cache/services/.done
 
-.PHONY: help demo dev-distributed test test-distributed short build bench bench-cluster fmt lint check-fmt deps race fuzz docs clean
+.PHONY: help demo dev-distributed test test-distributed short build bench bench-cluster criteria fmt lint check-fmt deps race fuzz docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -66,6 +66,9 @@ bench: build ## measure this machine and the hub on it, side by side
 
 bench-cluster: deps ## the same for one, two and three nodes over Kafka and PostgreSQL
 	$(GO) run ./test/bench --only cluster $(BENCH)
+
+criteria: deps ## show the acceptance criteria of docs/criteria.md at full size, with a report of each
+	$(GO) run ./test/criteria $(if $(ONLY),--only $(ONLY))
 
 fmt: ## format all code
 	$(GO) tool -modfile=tools/go.mod gofumpt -w .
