@@ -31,6 +31,7 @@ type harness struct {
 	p    *pipelines.Pipeline
 	now  time.Time
 	woke int
+	log  []hub.AuditEntry // in the order of the transactions
 }
 
 // The harness is a relay that takes nothing in memory, so that every delivery is
@@ -47,14 +48,22 @@ func (h *harness) Handoff([]*hub.Delivery) {
 }
 func (h *harness) Stored() { h.woke++ }
 
-type tx struct{ *store.Tx }
+type tx struct {
+	*store.Tx
+	h *harness
+}
+
+func (t tx) Audit(e hub.AuditEntry) { t.h.log = append(t.h.log, e) }
 
 func (tx) Publish(string, ...*message.Message) error { return nil }
 
-type txStore struct{ *store.Store }
+type txStore struct {
+	*store.Store
+	h *harness
+}
 
 func (s txStore) Do(ctx context.Context, fn func(pipelines.Tx) error) error {
-	return s.Store.Do(ctx, func(t *store.Tx) error { return fn(tx{t}) })
+	return s.Store.Do(ctx, func(t *store.Tx) error { return fn(tx{t, s.h}) })
 }
 
 func newHarness(t testing.TB, books ...string) *harness {
@@ -77,6 +86,8 @@ func (h *harness) open(books ...string) {
 		{ID: "whk_1", Tenant: "default", Kind: hub.KindWebhook, Name: "soar-webhook", Enabled: true, Events: []string{"*"}},
 		{ID: "whk_2", Tenant: "default", Kind: hub.KindWebhook, Name: "off", Enabled: false, Events: []string{"alert.created"}},
 		{ID: "chn_1", Tenant: "default", Kind: hub.KindSlack, Name: "soc-slack", Enabled: true},
+		{ID: "chn_2", Tenant: "default", Kind: hub.KindEmail, Name: "soc-mail", Enabled: true},
+		{ID: "chn_3", Tenant: "default", Kind: hub.KindPagerDuty, Name: "soc-pagerduty", Enabled: true},
 	}
 	table, err := route.New(endpoints, nil)
 	if err != nil {
@@ -87,7 +98,7 @@ func (h *harness) open(books ...string) {
 		rules.Endpoints["default/"+e.Name] = e
 	}
 	h.p = pipelines.New(pipelines.Options{
-		Store: txStore{h.st}, Source: "https://hub.example", Relay: h, Triaged: func([]hub.Triage) {},
+		Store: txStore{h.st, h}, Source: "https://hub.example", Relay: h, Triaged: func([]hub.Triage) {},
 		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return h.now },
 	}, rules)
 }

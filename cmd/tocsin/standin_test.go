@@ -49,6 +49,23 @@ func newStandIn() *standIn {
 		}
 		return 200, fmt.Sprintf(alertJSON, r.PathValue("id"), 1, "investigating", "")
 	})
+	const approvalJSON = `{"id":"%s","tenant":"default","run_id":"run_1","playbook":"contain-host","step":"ask","subject":"alt_1","message":"Contain\nweb-1?","by":[],"quorum":2,"on_timeout":"stop",` +
+		`"channels":[],"state":"%s","answers":[{"who":"usr_1","name":"ada@example.com","decision":"approve","at":"2026-01-02T15:04:05Z"}],"created_at":"2026-01-02T15:04:05Z","expires_at":"2026-01-02T16:04:05Z","version":2}`
+	route("GET /approvals", func(r *http.Request) (int, string) {
+		return 200, `{"data":[` + fmt.Sprintf(approvalJSON, "apr_1", r.URL.Query().Get("state")) + `],"next_cursor":null,"has_more":false}`
+	})
+	route("POST /approvals/{id}", func(r *http.Request) (int, string) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case r.PathValue("id") == "apr_9":
+			return problem(409, "this is approved already by ada@example.com at 2026-01-02T15:04:05Z", "")
+		case string(body) == `{"decision":"approve","note":"fine"}`:
+			return 200, fmt.Sprintf(approvalJSON, r.PathValue("id"), "approved")
+		case string(body) == `{"decision":"deny"}`:
+			return 200, fmt.Sprintf(approvalJSON, r.PathValue("id"), "denied")
+		}
+		return problem(422, "not what was meant: "+string(body), "")
+	})
 	route("GET /deliveries", func(r *http.Request) (int, string) {
 		return 200, `{"data":[{"id":"dlv_1","tenant":"default","endpoint_id":"whk_1","kind":"webhook","action":"send","state":"` + r.URL.Query().Get("state") +
 			`","event_id":"msg_1","event_type":"alert.created","sequence":1,"subject":"alt_1","attempts":4,"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:05Z","last_status":500,"last_error":"the receiver answered 500"}],"next_cursor":null,"has_more":false}`
@@ -104,7 +121,7 @@ func newStandIn() *standIn {
 	})
 	route("DELETE /webhooks/{id}", func(*http.Request) (int, string) { return 204, "" })
 	const mail = `{"id":"chn_1","tenant":"default","name":"soc-mail","kind":"email","enabled":true,"events":["alert.*"],"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:05Z","version":1,"to":["soc@example.com","duty@example.com"],"origin":"api","read_only":false,"secrets":{"password":"set"}}`
-	const siem = `{"id":"chn_2","tenant":"default","name":"siem","kind":"elasticsearch","url":"https://siem.example","enabled":true,"events":[],"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:05Z","version":1,"origin":"config","read_only":true,"restart_needed":true,"secrets":{}}`
+	const siem = `{"id":"chn_2","tenant":"default","name":"siem","kind":"elasticsearch","url":"https://siem.example","enabled":true,"events":[],"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:05Z","version":1,"origin":"config","read_only":true,"secrets":{}}`
 	route("GET /channels", func(*http.Request) (int, string) {
 		return 200, `{"data":[` + mail + `,` + siem + `],"next_cursor":null,"has_more":false}`
 	})

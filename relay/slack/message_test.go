@@ -138,6 +138,17 @@ func TestEveryCardKeepsSlacksLimits(t *testing.T) {
 			link: rapid.SampledFrom([]string{"", "https://tocsin.example.com/alerts/1", "https://tocsin.example.com/" + strings.Repeat("a", 5000)}).Draw(t, "link"),
 		}
 		all := []*message{c.message(), c.forWebhook()}
+		ask := question{
+			a: &hub.Approval{
+				ID: "apr_1", Playbook: text("playbook"), Step: text("step"), Subject: text("subject"), Message: text("asked"), By: []string{text("by"), text("by")}, Quorum: 50,
+				State: rapid.SampledFrom(hub.ApprovalStates[:]).Draw(t, "state"), ExpiresAt: time.Unix(1, 0),
+			},
+			how: text("how"), link: c.link, buttons: rapid.Bool().Draw(t, "buttons"),
+		}
+		for range rapid.IntRange(0, 50).Draw(t, "answers") {
+			ask.a.Answers = append(ask.a.Answers, hub.Answer{Name: text("name"), Decision: hub.Approve, Note: text("note"), At: time.Unix(1, 0)})
+		}
+		all = append(all, ask.message())
 		if ev.Data.Alert != nil {
 			ev.Data.Alert.Labels["runbook"] = rapid.SampledFrom([]string{"https://wiki.example.com/" + strings.Repeat("b", 1900), "javascript:alert(1)", text("runbook")}).Draw(t, "runbook url")
 			ev.Data.Alert.ID = hub.AlertID(rapid.SampledFrom([]string{"alt_1", strings.Repeat("a", 300)}).Draw(t, "id"))
