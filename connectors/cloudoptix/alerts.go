@@ -3,7 +3,6 @@ package cloudoptix
 import (
 	"context"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -30,6 +29,9 @@ const (
 // it move to lower pages, which are still to come. So nothing is passed over, in
 // whatever order they list; what left is in the next sweep's window. The count
 // tells what came into a window meanwhile.
+//
+// Where not everything is read, the suppressed ones are read too, if they are few:
+// with them known, the count of open ones tells whether another was opened again.
 func (w *pull) alerts(ctx context.Context) error {
 	if w.Started.IsZero() {
 		if err := w.begin(ctx); err != nil {
@@ -41,6 +43,10 @@ func (w *pull) alerts(ctx context.Context) error {
 			if err := w.step(ctx); err != nil {
 				return err
 			}
+		}
+		if !w.Deep && !w.Shut && w.source.cfg.takes("SUPPRESS") {
+			w.Shut, w.Window = true, window{From: w.start(), To: w.Until, Page: 1, State: "SUPPRESS"}
+			continue
 		}
 		whole, err := w.reconcile(ctx)
 		if err != nil {
@@ -65,7 +71,7 @@ func (w *pull) begin(ctx context.Context) error {
 	w.Started, w.now = at, at.Add(tick)
 	w.Until = upTo(at)
 	w.Sweep++
-	w.Told = false
+	w.Told, w.Shut = false, false
 	w.All = c.of(w.source.cfg.Severity) <= w.source.cfg.ReadAll
 	w.Deep = w.All || w.Doubt || w.Full.IsZero() || at.Sub(w.Full) >= time.Duration(w.source.cfg.Rescan)
 	w.Window = window{To: w.start()}
@@ -99,14 +105,16 @@ func (w *pull) query(in window) url.Values {
 	q := w.source.cfg.filters()
 	q.Set("lastSeenFrom", stamp(in.From))
 	q.Set("lastSeenTo", stamp(in.To))
+	if in.State != "" {
+		q.Set("states", in.State)
+	}
 	return q
 }
 
 // step reads the next page, of the next window if one is done.
 func (w *pull) step(ctx context.Context) error {
 	in := w.Window
-	first := in.Page == 0
-	if first {
+	if in.Page == 0 {
 		in = window{From: in.To.Add(-time.Second), To: in.To.Add(span), Page: 1}
 		if w.All || in.To.After(w.Until) {
 			in.To = w.Until
@@ -134,6 +142,9 @@ func (w *pull) step(ctx context.Context) error {
 func (w *pull) turn(ctx context.Context, in window, got sheet) error {
 	pages := got.TotalPages.Int()
 	switch {
+	case in.State != "" && max(pages, in.Page)*pageSize > max(w.source.cfg.ReadAll, pageSize):
+		w.Window = window{To: in.To} // too many to be read in each pull
+		return w.hand(false)
 	case in.Down && in.Page > 1:
 		in.Page--
 	case in.Down:
@@ -201,8 +212,7 @@ func (w *pull) met(key string) {
 // stands for alerts that Cloud Optix no longer lists; after one, somebody may have
 // changed something behind the reader.
 func (w *pull) reconcile(ctx context.Context) (whole bool, err error) {
-	states := w.source.cfg.States
-	if len(states) > 0 && !slices.Contains(states, "OPEN") {
+	if !w.source.cfg.takes("OPEN") {
 		return true, nil
 	}
 	query := w.source.cfg.filters()

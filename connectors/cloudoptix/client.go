@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,6 +116,11 @@ func (s *Source) Test(ctx context.Context) error {
 
 // stamp writes a time as the document wants it: to the second, with the offset.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05-07:00") }
+
+// takes reports whether alerts in a state pass the filters.
+func (c *config) takes(state string) bool {
+	return len(c.States) == 0 || slices.Contains(c.States, state)
+}
 
 // filters gives the configured filters of alerts.
 func (c *config) filters() url.Values {

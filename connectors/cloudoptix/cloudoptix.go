@@ -62,8 +62,8 @@ type config struct {
 
 	// ReadAll is up to how many alerts every pull reads all of them, 1,000 by
 	// default: a state that a person changes moves no time that could be asked
-	// for. Of more, what the counts do not tell is found each Rescan, hourly by
-	// default.
+	// for. Of more, it reads up to as many suppressed ones, and what the counts do
+	// not tell then is found each Rescan, hourly by default.
 	ReadAll int          `yaml:"read_all,omitempty"`
 	Rescan  hub.Duration `yaml:"rescan,omitempty"`
 

@@ -21,6 +21,7 @@ type position struct {
 	Full    time.Time `json:"full,omitzero"`    // start of the last one that read the whole history
 	Deep    bool      `json:"deep,omitempty"`   // the one that runs does
 	All     bool      `json:"all,omitempty"`    // the one that runs does, in one window
+	Shut    bool      `json:"shut,omitempty"`   // the one that runs lists the suppressed ones, or has done so
 	Doubt   bool      `json:"doubt,omitempty"`  // the next one has to
 
 	Window window `json:"window,omitzero"`
@@ -43,6 +44,8 @@ type window struct {
 	Page int       `json:"page"`           // to be read next
 	Down bool      `json:"down,omitempty"` // pages are read from the last to the first
 	Try  int       `json:"try,omitempty"`  // how often it was read before
+
+	State string `json:"state,omitempty"` // of the alerts in it, "" for all
 }
 
 const version = 1
