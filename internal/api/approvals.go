@@ -112,7 +112,8 @@ func (s *Server) answerApproval(ctx context.Context, p hub.Principal, in *struct
 	}
 },
 ) (*struct{ Body *hub.Approval }, error) {
-	a, err := s.deps.Approvals.Answer(ctx, p, hub.ApprovalID(in.ID), in.Body.Decision, in.Body.Note, in.key(p, 200, in.Body, same))
+	idem := in.key(p, 200, []any{p.ID, in.Body}, same) // an answer is its person's
+	a, err := s.deps.Approvals.Answer(ctx, p, hub.ApprovalID(in.ID), in.Body.Decision, in.Body.Note, idem)
 	if err != nil {
 		a = new(hub.Approval)
 		if err := replayed(ctx, err, a); err != nil {

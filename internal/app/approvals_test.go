@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/api"
@@ -218,6 +219,9 @@ func TestApprovalRequests(t *testing.T) {
 	if again, body := answer(); status != 200 || again != 200 || body != first {
 		t.Errorf("answered %d %s, then %d %s", status, first, again, body)
 	}
+	if status, body := p.do("POST", path, testKey, `{"decision":"approve"}`, "Idempotency-Key", "k1"); status != 409 {
+		t.Errorf("another with the same key is answered %d %s", status, body)
+	}
 	p.until("it went on", func(all []sim.Message) bool { return contained(all) == 1 })
 	denied := call[struct {
 		Data []hub.AuditEntry `json:"data"`
@@ -240,4 +244,30 @@ func TestApprovalDecidedBeforeItIsAsked(t *testing.T) {
 		t.Errorf("it says %v", all[0].Blocks)
 	}
 	p.clean()
+}
+
+// Where Slack does not say who somebody is, and where it was not asked.
+func TestApprovalByOthers(t *testing.T) {
+	o := kindSlack()
+	o.Scopes = []string{"chat:write", "users:read"}
+	file := filepath.Join(t.TempDir(), "contain.yaml")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(contain, "WITH", "by: ada@example.com")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startPostedWith(t, o, "events: [], rate_limit: 10", fmt.Sprintf("playbooks: {paths: ['%s']}\n", file))
+	call[any](p.running, "POST", "/api/v1/channels", fmt.Sprintf(`{"kind":"slack","name":"other","bot_token":%q,"channel":"C0OTHER","api_url":"%s/api","signing_secret":"another-secret","events":[]}`, sim.DefaultToken, p.srv.URL), 201)
+	p.open("web-1")
+	m := p.asked()
+	p.press(p.click(m, "approve", "U061F7AUR"))
+	if w := p.whispered(1); !strings.Contains(w.Text, "Slack did not tell your address") {
+		t.Errorf("said %+v", w)
+	}
+	p.send(fmt.Sprintf(`{"type":"block_actions","team":{"id":"T1"},"user":{"id":"U061F7AUR","team_id":"T1"},"container":{"channel_id":"C0OTHER","message_ts":"1.1"},"actions":[{"action_id":"tocsin.approve:%s:1"}],"response_url":"%s"}`,
+		p.approvals("")[0].ID, p.sim.ResponseURL("U061F7AUR", "C0OTHER")), "another-secret", time.Now(), 200)
+	if w := p.whispered(2); !strings.Contains(w.Text, "does not know what this message is about") {
+		t.Errorf("said %+v", w)
+	}
+	if got := p.approvals("waiting"); len(got) != 1 || len(got[0].Answers) != 0 {
+		t.Errorf("one of these counted: %+v", got)
+	}
 }

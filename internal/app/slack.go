@@ -219,7 +219,11 @@ func (c *click) answer(change *pipelines.Change, d hub.Decision) (moved bool, er
 	_, err = change.Answer(c.by, hub.ApprovalID(c.action.Subject), d, "")
 	if pipelines.Refused(err) {
 		word := []rune(reason(err))
-		c.word, outcome, err = strings.ToUpper(string(word[:1]))+string(word[1:])+".", hub.AuditDenied, nil
+		c.word, outcome = strings.ToUpper(string(word[:1]))+string(word[1:])+".", hub.AuditDenied
+		if hub.KindOf(err) == hub.Forbidden && c.by.Email == "" {
+			c.word += " Slack did not tell your address; if it is among them, try again, or let the app have users:read.email."
+		}
+		err = nil
 	}
 	if err != nil {
 		return false, err
@@ -244,7 +248,7 @@ func (c *click) locate(ctx context.Context, from []*hub.Endpoint) (found bool, e
 			}
 		}
 		for _, e := range from {
-			there, err := c.known(r, e.Tenant)
+			there, err := c.known(r, e)
 			if err != nil {
 				return err
 			}
@@ -258,17 +262,19 @@ func (c *click) locate(ctx context.Context, from []*hub.Endpoint) (found bool, e
 	return c.endpoint != nil, err
 }
 
-// known reports whether a tenant has what the button is about.
-func (c *click) known(r *store.Reader, t hub.TenantID) (bool, error) {
+// known reports whether an endpoint's tenant has what the button is about. An
+// approval is answered only where it was asked: whoever has the secret of another
+// app does not speak for the people there.
+func (c *click) known(r *store.Reader, e *hub.Endpoint) (bool, error) {
 	if c.ofApproval() {
-		_, err := r.Approval(t, hub.ApprovalID(c.action.Subject))
+		a, err := r.Approval(e.Tenant, hub.ApprovalID(c.action.Subject))
 		if hub.KindOf(err) == hub.NotFound {
 			return false, nil
 		}
-		return err == nil, err
+		return err == nil && slices.Contains(a.Channels, e.ID), err
 	}
 	id := hub.AlertID(c.action.Subject)
-	all, err := r.Alerts(t, []hub.AlertID{id})
+	all, err := r.Alerts(e.Tenant, []hub.AlertID{id})
 	return all[id] != nil, err
 }
 
