@@ -160,17 +160,24 @@ func TestUnseenSwap(t *testing.T) {
 // that a hub that starts anew follows them.
 func TestHandover(t *testing.T) {
 	rigged(t, "", func(r *rig) {
-		pulled := make(chan struct{}, 9)
-		r.wake = func() { pulled <- struct{}{} }
+		wanted, done := make(chan struct{}, 1), make(chan struct{})
+		r.wake = func() { wanted <- struct{}{} }
 		r.sim.SetImage("acme/web:1", sim.Found{Critical: 1})
-		go func() { // a pull that fails behind the first cursor
-			<-pulled
-			_ = r.Pull(r.t.Context(), r.cursor, func(_ connectors.Page, next []byte) error { r.cursor = next; return context.Canceled })
-			_ = r.Pull(r.t.Context(), r.cursor, func(_ connectors.Page, next []byte) error { r.cursor = next; return nil })
+		go func() { // a pull that ends behind the first cursor, as a hub does that is killed
+			defer close(done)
+			<-wanted
+			_ = r.Pull(r.t.Context(), r.cursor, func(_ connectors.Page, next []byte) error {
+				if r.cursor != nil {
+					return context.Canceled
+				}
+				r.cursor = next
+				return nil
+			})
 		}()
 		if got := r.act("scan_images_by_name", `{"repoURL":"r","imageNames":"acme/web:1"}`); !strings.Contains(got, `"followed":true`) {
 			t.Errorf("an action whose scan was stored says %s", got)
 		}
+		<-done
 		time.Sleep(time.Minute)
 		r.open("")
 		if got := told(r.pull().Findings); got != "open critical: Vulnerabilities in image docker.io/acme/web:1: 1 critical" {
