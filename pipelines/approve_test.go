@@ -219,3 +219,37 @@ func TestARunThatCannotGoOnAsksNoMore(t *testing.T) {
 		t.Errorf("the run is %s, and there waits %+v", state, h.approvals(hub.ApprovalWaiting))
 	}
 }
+
+// Many press at once: one decides, and the run goes on once.
+func TestManyAnswerAtOnce(t *testing.T) {
+	h := newHarness(t, "name: p\non: [alert.created]\nsteps: [{id: a, uses: approval, with: {message: m}}, {id: b, uses: alert.comment, with: {text: c}}]\n")
+	h.triage(finding("web-1", "high", h.now))
+	id := h.approvals("")[0].ID
+	kinds := make(chan hub.Kind, 30)
+	for i := range cap(kinds) {
+		d := hub.Approve
+		if i%3 == 0 {
+			d = hub.Deny
+		}
+		go func() { kinds <- h.answer(person(fmt.Sprint("p", i)), id, d) }()
+	}
+	got := map[hub.Kind]int{}
+	for range cap(kinds) {
+		got[<-kinds]++
+	}
+	if got[""] != 1 || got[hub.Conflict] != cap(kinds)-1 {
+		t.Errorf("answers come to %v", got)
+	}
+	timeline, err := view(h, func(r *store.Reader) ([]hub.Change, error) { return r.Timeline("default", h.alerts()[0].ID) })
+	comments := 0
+	for _, c := range timeline {
+		if c.Note == "c" {
+			comments++
+		}
+	}
+	state, _ := h.run()
+	approved := len(h.approvals(hub.ApprovalApproved)) == 1
+	if err != nil || approved && (comments != 1 || state != hub.RunDone) || !approved && (comments != 0 || state != hub.RunFailed) {
+		t.Errorf("approved %v, %d comments, the run is %s, %v", approved, comments, state, err)
+	}
+}
