@@ -41,7 +41,7 @@ func (u *unit) publish(ev *hub.Event, body []byte) error {
 		Sequence: ev.Sequence, ID: ev.ID, Tenant: ev.Tenant, Type: ev.Type, Subject: ev.Subject, At: ev.Time, Body: body,
 	})
 	u.events = append(u.events, string(ev.Type))
-	if !u.p.opts.PublishEvents {
+	if !u.rules.PublishEvents {
 		return nil
 	}
 	m := bus.NewMessage(string(ev.ID), string(ev.Tenant), ev.Subject, body)

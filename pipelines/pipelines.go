@@ -119,6 +119,9 @@ type Rules struct {
 	Playbooks *playbook.Set
 	Routes    *route.Table
 	Alerting  *rules.Table // nil: there are no alert rules
+	// PublishEvents puts events on the bus; without a consumer of the topic that
+	// would be work for nothing.
+	PublishEvents bool
 	// Endpoints by tenant, slash, and the name that playbooks use.
 	Endpoints map[string]*hub.Endpoint
 	// ByID are the same by their ids, for alert rules.
@@ -139,9 +142,6 @@ type Mirror struct {
 type Options struct {
 	Store  Store
 	Source string // the hub's own URI, which is the source of its events
-	// PublishEvents puts events on the bus; without a consumer of the topic that
-	// would be work for nothing.
-	PublishEvents bool
 	// Relay sends the deliveries.
 	Relay Relay
 	// Triaged is told what became of findings, after that is durable. It must not

@@ -36,7 +36,6 @@ type channelShape struct {
 	To       []string          `json:"to"`
 	Origin   string            `json:"origin"`
 	ReadOnly bool              `json:"read_only"`
-	Restart  bool              `json:"restart_needed"`
 	Secrets  map[string]string `json:"secrets"`
 	Secret   string            `json:"secret"`
 }
@@ -53,9 +52,6 @@ func (c *channelShape) where() string {
 }
 
 func (c *channelShape) state() string {
-	if c.Restart {
-		return endpointState(&c.Endpoint) + ", from the next start on"
-	}
 	return endpointState(&c.Endpoint)
 }
 

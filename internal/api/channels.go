@@ -31,8 +31,6 @@ type Channels interface {
 type Channel struct {
 	*hub.Endpoint
 	Origin string // api or config
-	// Restart says that it is in force from the next start on only.
-	Restart bool
 }
 
 // channelBody is a channel as it is made or changed. Pointers tell what was given.
@@ -215,14 +213,13 @@ type channelView struct {
 	To       []string          `json:"to,omitempty"`
 	Origin   string            `json:"origin" doc:"api or config: what the config file holds is changed there"`
 	ReadOnly bool              `json:"read_only"`
-	Restart  bool              `json:"restart_needed,omitempty" doc:"An Elasticsearch is written to, or is written to as changed, from the next start of the hub on"`
 	Secrets  map[string]string `json:"secrets" doc:"Which are set"`
 	Secret   string            `json:"secret,omitempty" doc:"Of a webhook, right after it was made"`
 }
 
 func channelShown(c Channel, secret string) channelView {
 	e := *masked(c.Endpoint)
-	v := channelView{Endpoint: &e, Origin: c.Origin, ReadOnly: c.Origin != "api", Restart: c.Restart, Secrets: map[string]string{}, Secret: secret}
+	v := channelView{Endpoint: &e, Origin: c.Origin, ReadOnly: c.Origin != "api", Secrets: map[string]string{}, Secret: secret}
 	e.URL = e.ShownURL()
 	for name := range e.Secrets.Tokens {
 		v.Secrets[name] = "set"
@@ -329,7 +326,7 @@ func (s *Server) createChannel(ctx context.Context, p hub.Principal, in *struct 
 		return nil, err
 	}
 	shape := func(r any) any {
-		return channelShown(Channel{Endpoint: e, Origin: "api", Restart: e.Kind == hub.KindElastic}, r.(string))
+		return channelShown(Channel{Endpoint: e, Origin: "api"}, r.(string))
 	}
 	c, secret, err := s.deps.Channels.Create(ctx, p, e, in.key(p, 201, in.Body, shape))
 	var again *Remembered

@@ -79,8 +79,7 @@ type App struct {
 	queue    *queue
 	steward  *steward
 	worker   *relay.Worker
-	elastic  []*elasticSink
-	tails    []*elasticTail
+	elastic  *elasticWriters
 	keys     *keys
 	sources  *sources
 	slack    *slackSide
@@ -178,7 +177,7 @@ func (a *App) openPipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.rules = &ruler{st: a.st, log: a.log, profiles: profiles(&a.cfg.Dedup), playbooks: set}
+	a.rules = &ruler{st: a.st, log: a.log, shared: !a.cluster.alone(), profiles: profiles(&a.cfg.Dedup), playbooks: set}
 	for _, c := range a.fleet.All() {
 		a.rules.connectors = append(a.rules.connectors, connectorEndpoint(c.Tenant, c.Name))
 	}
@@ -187,13 +186,14 @@ func (a *App) openPipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.openElastic(a.rules.all()); err != nil {
+	a.elastic = newElasticWriters(a)
+	if err := a.elastic.check(a.rules.all()); err != nil {
 		return err
 	}
+	a.rules.changed = a.elastic.poke
 	a.queue = newQueue(a.st, a.rules, a.cluster.owner, deliveryLease, a.log)
 	a.pipeline = pipelines.New(pipelines.Options{
-		Store: pipelineStore{a.st, a.bus}, Source: a.cfg.Server.BaseURL(), PublishEvents: len(a.elastic) > 0 || !a.cluster.alone(),
-		Relay: a.queue, Triaged: a.findings.waiters.tell, Now: a.st.Now, Log: a.log, Registry: a.reg,
+		Store: pipelineStore{a.st, a.bus}, Source: a.cfg.Server.BaseURL(), Relay: a.queue, Triaged: a.findings.waiters.tell, Now: a.st.Now, Log: a.log, Registry: a.reg,
 	}, rules)
 	a.rules.pipeline, a.findings.pipeline = a.pipeline, a.pipeline
 	a.steward = newSteward(a.st, a.rules, a.cluster, a.queue, a.log)
@@ -274,7 +274,6 @@ func (a *App) openAPI(context.Context) error {
 		AlertRules: &alertRules{st: a.st, rules: a.rules, wake: a.pipeline.Wake},
 		Channels: &channels{
 			st: a.st, rules: a.rules, source: a.cfg.Server.BaseURL(), poke: a.steward.poke, client: a.client, targets: a.targets, timeout: a.cfg.Relay.Timeout,
-			inUse: a.elasticVersions(),
 		},
 		Deliveries: &deliveries{st: a.st, rules: a.rules, wake: a.queue.Stored},
 		Audit:      &auditLog{st: a.st, key: a.key, kept: func() ([][]byte, error) { return readCheckpoints(a.cfg.CheckpointFile()) }},
@@ -306,9 +305,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err := a.startRouter(); err != nil { // after the relay, which ends after it: what it hands over is still sent
 		return err
 	}
-	for _, t := range a.tails {
-		a.spawn(t.name(), t.run)
-	}
+	a.spawn("elasticsearch", a.elastic.run)
 	a.spawn("waiting runs", a.pipeline.RunWaiting)
 	a.spawn("cleaning", a.clean)
 	if a.listener, err = net.Listen("tcp", a.cfg.Server.Listen); err != nil {
@@ -353,20 +350,18 @@ func (a *App) spawn(name string, f func(ctx context.Context)) {
 	})
 }
 
+// routerClose is how long the end of a router waits for its handlers.
+const routerClose = 10 * time.Second
+
 // startRouter binds the stages to the topics.
 func (a *App) startRouter() error {
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, watermill.NewSlogLogger(quiet(a.log)))
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: routerClose}, watermill.NewSlogLogger(quiet(a.log)))
 	if err != nil {
 		return err
 	}
 	a.triage = bus.NewBatcher(bus.BatcherOptions{MaxSize: triageBatch}, a.pipeline.Triage)
 	sub := a.bus.Subscriber(triageGroup, max(a.cfg.Bus.Window, 2*triageBatch))
-	handle := func(b *bus.Batcher) message.NoPublishHandlerFunc { return b.Handle }
-	router.AddConsumerHandler("triage", bus.TopicFindings, sub, handle(a.triage)).AddMiddleware(bus.Report)
-	for _, s := range a.elastic {
-		sub := a.bus.Subscriber(s.group, elasticWindow)
-		router.AddConsumerHandler(s.group, bus.TopicEvents, sub, handle(s.batcher)).AddMiddleware(bus.Report)
-	}
+	router.AddConsumerHandler("triage", bus.TopicFindings, sub, a.triage.Handle).AddMiddleware(bus.Report)
 	ended := make(chan error, 1)
 	a.spawn("router", func(ctx context.Context) {
 		err := router.Run(ctx)
@@ -378,9 +373,6 @@ func (a *App) startRouter() error {
 	a.onStop("stages", func(context.Context) error {
 		err := router.Close()
 		a.triage.Close()
-		for _, s := range a.elastic {
-			s.batcher.Close()
-		}
 		return err
 	})
 	select {

@@ -36,9 +36,6 @@ type channels struct {
 	client  *safehttp.Client
 	targets map[string]relay.Target
 	timeout time.Duration // of a trial, where the channel does not say
-	// inUse are the endpoints of kind elasticsearch that are written to since the
-	// start, with their versions: what is made or changed later is from the next.
-	inUse map[hub.EndpointID]int64
 }
 
 var _ api.Channels = (*channels)(nil)
@@ -98,7 +95,7 @@ func (c *channels) Channel(ctx context.Context, t hub.TenantID, id hub.EndpointI
 // shown adds to a channel whether it fails. It is the caller's own.
 func (c *channels) shown(e *hub.Endpoint, origin string) api.Channel {
 	e.Breaker = c.rules.breaker(e.ID)
-	return api.Channel{Endpoint: e, Origin: origin, Restart: e.Kind == hub.KindElastic && c.inUse[e.ID] != e.Version}
+	return api.Channel{Endpoint: e, Origin: origin}
 }
 
 func findChannel(r *store.Reader, t hub.TenantID, id hub.EndpointID) (*hub.Endpoint, string, error) {
@@ -464,18 +461,6 @@ func helloName(base string) string {
 		return ""
 	}
 	return u.Hostname()
-}
-
-// elasticVersions are the endpoints of kind elasticsearch that are written to.
-func (a *App) elasticVersions() map[hub.EndpointID]int64 {
-	all := map[hub.EndpointID]int64{}
-	for _, s := range a.elastic {
-		all[s.endpoint.ID] = s.endpoint.Version
-	}
-	for _, t := range a.tails {
-		all[t.endpoint.ID] = t.endpoint.Version
-	}
-	return all
 }
 
 // badTemplate tells of a template that failed; the built-in text was used.

@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/bus"
 	"github.com/tocsin/tocsin/internal/secret"
@@ -30,8 +28,6 @@ type elasticSink struct {
 	endpoint *hub.Endpoint
 	sink     *elastic.Sink
 	voice    *elasticVoice
-	batcher  *bus.Batcher
-	group    string
 }
 
 // elasticWindow is how many events a sink has in hand: more than fill a bulk
@@ -54,53 +50,6 @@ func ElasticSettings(e *hub.Endpoint, publicURL string) elastic.Settings {
 		s.Password = secret.New(p)
 	}
 	return s
-}
-
-// openElastic makes what writes to each configured Elasticsearch, one sink for
-// each stream: one that is refused does not hold up another.
-func (a *App) openElastic(endpoints []*hub.Endpoint) error {
-	for _, e := range endpoints {
-		if e.Kind != hub.KindElastic || !e.Enabled {
-			continue
-		}
-		streams := strings.Fields(e.Config["streams"])
-		voice := &elasticVoice{tell: a.tellElastic, endpoint: e, paused: map[string]bool{}}
-		for _, stream := range []string{elasticAlerts, elasticFindings, elasticAudit} {
-			if len(streams) > 0 && !slices.Contains(streams, stream) {
-				continue
-			}
-			if err := a.openElasticStream(e, stream, voice); err != nil {
-				return fmt.Errorf("endpoint %s: %w", e.Name, err)
-			}
-		}
-	}
-	return nil
-}
-
-func (a *App) openElasticStream(e *hub.Endpoint, stream string, voice *elasticVoice) error {
-	log := a.log.With("endpoint", e.Name, "stream", stream)
-	sink, err := elastic.New(ElasticSettings(e, a.cfg.Server.BaseURL()), elastic.Deps{
-		Client: a.client.HTTP(), Log: log,
-		Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"endpoint": e.Name, "stream": stream}, a.reg),
-	})
-	if err != nil {
-		return err
-	}
-	if stream == elasticAlerts {
-		s := &elasticSink{endpoint: e, sink: sink, voice: voice, group: "elastic-" + e.Name}
-		s.batcher = bus.NewBatcher(bus.BatcherOptions{MaxSize: elasticWindow / 2, MaxBytes: elastic.FlushBytes, MaxWait: elastic.FlushAfter}, s.handle)
-		a.elastic = append(a.elastic, s)
-		return nil
-	}
-	t := &elasticTail{
-		endpoint: e, stream: stream, sink: sink, voice: voice, log: log, st: a.st, cluster: a.cluster,
-		publish: func(tx *store.Tx, m *message.Message) error { return a.bus.PublishTx(tx, bus.TopicDeadLetters, m) },
-	}
-	if t.read = t.findings; stream == elasticAudit {
-		t.read = t.audit
-	}
-	a.tails = append(a.tails, t)
-	return nil
 }
 
 // handle writes a window of events. Documents that Elasticsearch refuses for

@@ -26,6 +26,8 @@ type ruler struct {
 	playbooks  *playbook.Set
 	connectors []*hub.Endpoint // stand for the connectors' actions
 	mirrors    map[string]pipelines.Mirror
+	shared     bool   // other nodes want to know of events
+	changed    func() // called after a change of endpoints is in force
 
 	mu       sync.Mutex // one reload at a time, so that an older one cannot win
 	pipeline *pipelines.Pipeline
@@ -56,7 +58,7 @@ func (u *ruler) load(ctx context.Context) (*pipelines.Rules, error) {
 	if err != nil { // one endpoint with an expression that was valid once must not stop the others
 		u.log.Error("some endpoints get no events", "error", err)
 	}
-	rules := &pipelines.Rules{Profiles: u.profiles, Playbooks: u.playbooks, Routes: table, Endpoints: map[string]*hub.Endpoint{}, Mirrors: u.mirrors, ByID: map[hub.EndpointID]*hub.Endpoint{}}
+	rules := &pipelines.Rules{Profiles: u.profiles, Playbooks: u.playbooks, Routes: table, PublishEvents: u.shared, Endpoints: map[string]*hub.Endpoint{}, Mirrors: u.mirrors, ByID: map[hub.EndpointID]*hub.Endpoint{}}
 	rules.Alerting, err = alertrules.New(alerting, func(r *hub.AlertRule, ev *hub.Event, err error) {
 		u.log.Warn("condition of an alert rule failed; it is not met", "rule", r.ID, "event", ev.ID, "error", err)
 	})
@@ -66,6 +68,7 @@ func (u *ruler) load(ctx context.Context) (*pipelines.Rules, error) {
 	byID := map[hub.EndpointID]*hub.Endpoint{}
 	for _, e := range append(all, u.connectors...) {
 		byID[e.ID], rules.ByID[e.ID] = e, e
+		rules.PublishEvents = rules.PublishEvents || e.Kind == hub.KindElastic // one that is switched off gets them later
 		if e.Name != "" {
 			rules.Endpoints[string(e.Tenant)+"/"+e.Name] = e
 		}
@@ -144,6 +147,7 @@ func (u *ruler) reload(ctx context.Context) error {
 		return fmt.Errorf("read endpoints: %w", err)
 	}
 	u.pipeline.SetRules(rules)
+	u.changed()
 	return nil
 }
 
