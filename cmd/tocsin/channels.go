@@ -51,10 +51,6 @@ func (c *channelShape) where() string {
 	return or(c.Config["channel"], "-")
 }
 
-func (c *channelShape) state() string {
-	return endpointState(&c.Endpoint)
-}
-
 type channelsListCmd struct {
 	apiFlags
 	pageFlags
@@ -70,7 +66,7 @@ func (channelsListCmd) Help() string {
 func (c *channelsListCmd) Run(ctx context.Context, p *program) error {
 	header := []string{"ID", "NAME", "KIND", "STATE", "EVENTS", "FROM", "TELLS"}
 	return list(ctx, p, &c.apiFlags, "/channels", filters(), c.pageFlags, header, func(s *channelShape) []string {
-		return []string{string(s.ID), s.Name, s.Kind, s.state(), or(commas(s.Events), "-"), s.Origin, s.where()}
+		return []string{string(s.ID), s.Name, s.Kind, endpointState(&s.Endpoint), or(commas(s.Events), "-"), s.Origin, s.where()}
 	})
 }
 
@@ -112,7 +108,7 @@ func showChannel(p *program, answer jsontext.Value) error {
 		{"id", string(c.ID)},
 		{"name", c.Name},
 		{"kind", c.Kind},
-		{"state", c.state()},
+		{"state", endpointState(&c.Endpoint)},
 		{"made", c.Origin},
 		{"tells", c.where()},
 		{"events", commas(c.Events)},
