@@ -14,6 +14,7 @@ import (
 
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/relay"
+	"github.com/tocsin/tocsin/test/report"
 )
 
 // A door is a target that can be shut; it notes who came when.
@@ -50,6 +51,7 @@ func (d *door) attempts(since time.Time) (n int) {
 // probe at a time finds the endpoint, everything is held meanwhile and drains in
 // order, and each change is told once.
 func TestALongOutage(t *testing.T) {
+	rep := report.Of(t, 9)
 	synctest.Test(t, func(t *testing.T) {
 		q, d := newMemory(t), new(door)
 		e := q.endpoint("a")
@@ -69,8 +71,21 @@ func TestALongOutage(t *testing.T) {
 			q.add(e, 10)
 			time.Sleep(time.Minute)
 		}
-		if n := d.attempts(begin); n < 100 || n > 145 {
-			t.Errorf("%d probes in 590 minutes, want one each 5 minutes ± 10 %%", n)
+		probes := d.attempts(begin)
+		if probes < 100 || probes > 145 {
+			t.Errorf("%d probes in 590 minutes, want one each 5 minutes ± 10 %%", probes)
+		}
+		least, full := time.Hour, false
+		d.mu.Lock()
+		for i := len(d.all) - probes; i < len(d.all); i++ {
+			gap := d.all[i].Sub(d.all[i-1])
+			if full = full || gap >= 270*time.Second; full { // the steps have grown to their longest
+				least = min(least, gap)
+			}
+		}
+		d.mu.Unlock()
+		if least < 270*time.Second {
+			t.Errorf("two probes are %v apart, want one a step", least)
 		}
 		d.shut.Store(false)
 		time.Sleep(30 * time.Minute)
@@ -89,6 +104,11 @@ func TestALongOutage(t *testing.T) {
 		if got := strings.Join(told, " "); got != "opened closed" {
 			t.Errorf("told %q", got)
 		}
+		rep.Figure("virtual_hours_down", 10)
+		rep.Figure("events_held", len(q.rows))
+		rep.Figure("probes_in_590_minutes", probes)
+		rep.Figure("least_time_between_probes_s", least.Seconds())
+		rep.Figure("told", told)
 	})
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/tocsin/tocsin/internal/ops"
 	"github.com/tocsin/tocsin/internal/safehttp"
 	"github.com/tocsin/tocsin/internal/store"
+	"github.com/tocsin/tocsin/internal/store/driver"
 	"github.com/tocsin/tocsin/pipelines"
 	"github.com/tocsin/tocsin/pipelines/dedup"
 	"github.com/tocsin/tocsin/pipelines/playbook"
@@ -53,6 +54,8 @@ type Options struct {
 	Out io.Writer
 	// Resolver gives the addresses of far sides; nil: the system's.
 	Resolver safehttp.Resolver
+
+	engine func(driver.Engine) driver.Engine // stands between store and database in tests; may be nil
 }
 
 // An App is a hub in one process.

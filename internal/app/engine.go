@@ -35,6 +35,9 @@ func (a *App) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if a.opts.engine != nil {
+		engine = a.opts.engine(engine)
+	}
 	now := func() time.Time { return a.st.Now() } // nothing is sealed before the store is open
 	opts := store.Options{Sealer: audit.NewSealer(key, "", now), Log: a.log, Linger: linger}
 	if a.cfg.Store.Postgres() {

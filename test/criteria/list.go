@@ -59,10 +59,11 @@ var criteria = []criterion{
 			"TestAnOpenBreakerIsNobodyElsesMatter", "TestRecovery",
 		}},
 		{"internal/app", []string{"TestAnOutage", "TestSwitchedOffAndOn", "TestReplay", "TestAReplayOverARestart", "TestRetryByHand"}},
-		{"test/e2e", []string{"TestHeldWhileDisabled", "TestGoneDisables"}},
+		{"test/e2e", []string{"TestHeldWhileDisabled", "TestGoneDisables", "TestReplaySurvivesAKill"}},
 	}, "outage"},
 	{10, "evidence", []suite{
 		{"relay", []string{"TestOutcomesOutliveAFailingStore", "TestAnOutcomeCountsOnce", "TestACrashRepeatsAfterTheLease"}},
+		{"internal/app", []string{"TestEveryWriteOfADeliveryFails"}},
 		{"internal/store/sqlite", []string{"TestEngine"}},
 		{"audit", []string{"TestEveryBitIsGuarded", "TestEveryBitOfAnExportCounts", "TestTamperMatrix"}},
 		{"test/conformance/audit", []string{"TestVerifiersAgree", "TestCanonicalFormAgrees"}},
