@@ -23,7 +23,6 @@ var criteria = []criterion{
 		{"relay/sign", []string{"TestKnownAnswer", "TestKnownAnswerOfAPair", "TestVerifyRefuses", "TestAnyChangeIsRefused", "TestParseSecret"}},
 		{"relay/webhook", []string{"TestSignatures", "TestReceiverTakesIt", "TestOrderOfSignatures", "TestNothingIsSentUnsigned"}},
 		{"test/conformance/signatures", []string{"TestOthersAccept", "TestNoneFailsWhileSecretsTurn"}},
-		{"test/conformance/receivers", []string{"TestSnippetsOfTheDocument"}},
 	}, ""},
 	{3, "schedule", []suite{
 		{"relay", []string{
