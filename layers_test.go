@@ -96,7 +96,7 @@ var owners = map[string][]string{
 	"code.dny.dev/ssrf":                   {"internal/safehttp"},
 	"github.com/alecthomas/kong":          {"cmd"},
 	"github.com/oklog/ulid":               {"internal/ident"},
-	"golang.org/x/crypto":                 {"internal/access"},
+	"golang.org/x/crypto":                 {"internal/access", "internal/secret"},
 	"github.com/prometheus/client_golang": {"internal", "pipelines", "relay", "connectors"},
 	"go.yaml.in/yaml":                     {"configs", "pipelines/playbook", "relay", "connectors"},
 }

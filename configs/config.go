@@ -75,6 +75,8 @@ type Store struct {
 	URL       secret.Secret `yaml:"url" doc:"Which database. Empty for the file tocsin.db in dir; sqlite:PATH for a file elsewhere; postgres://user:password@host/database for several nodes, together with bus.kind kafka."`
 	CacheSize Size          `yaml:"cache_size" min:"1MiB" max:"64GiB" doc:"Memory for database pages. For SQLite only."`
 	PoolSize  int           `yaml:"pool_size" min:"2" max:"1000" doc:"Connections for reading. For PostgreSQL only; one more is for writing."`
+
+	SecretKeys []secret.Secret `yaml:"secret_keys" doc:"Keys that seal the secrets of endpoints in the database, each 32 random bytes in base64. The first seals, those after it still open what they sealed."`
 }
 
 // Bus is the section bus.

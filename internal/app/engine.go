@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/audit"
+	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/durable"
+	"github.com/tocsin/tocsin/internal/secret"
 	"github.com/tocsin/tocsin/internal/store"
 	"github.com/tocsin/tocsin/internal/store/driver"
 	"github.com/tocsin/tocsin/internal/store/postgres"
@@ -31,6 +33,10 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.key = key
+	vault, err := secret.NewVault(a.cfg.Store.SecretKeys...)
+	if err != nil {
+		return fmt.Errorf("store.secret_keys: %w", err)
+	}
 	engine, err := a.openEngine(ctx)
 	if err != nil {
 		return err
@@ -39,7 +45,7 @@ func (a *App) openStore(ctx context.Context) error {
 		engine = a.opts.engine(engine)
 	}
 	now := func() time.Time { return a.st.Now() } // nothing is sealed before the store is open
-	opts := store.Options{Sealer: audit.NewSealer(key, "", now), Log: a.log, Linger: linger}
+	opts := store.Options{Sealer: audit.NewSealer(key, "", now), Vault: vault, Log: a.log, Linger: linger}
 	if a.cfg.Store.Postgres() {
 		opts.Linger = 0 // there company gathers while this node waits for its turn
 	}
@@ -47,6 +53,9 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.onStop("store", func(context.Context) error { return a.st.Close() })
+	if err := a.sealSecrets(ctx); err != nil {
+		return err
+	}
 	registerStore(a.reg, a.st)
 	registerBuild(a.reg, a.opts.Version, a.cfg.Server.Node)
 	a.cluster = newCluster(a.st, nodeName(a.cfg.Server.Node), a.cfg.Store.Postgres(), a.log, func(string) {
@@ -62,6 +71,27 @@ func (a *App) openStore(ctx context.Context) error {
 		every: a.cfg.Audit.CheckpointInterval, entries: int64(a.cfg.Audit.CheckpointEntries),
 	}
 	return a.keeper.compare(ctx)
+}
+
+// sealSecrets seals what was stored before the newest key was configured.
+func (a *App) sealSecrets(ctx context.Context) error {
+	var n int
+	err := a.st.Do(ctx, func(tx *store.Tx) (err error) {
+		if n, err = tx.SealSecrets(); n > 0 {
+			tx.Audit(sealEntry(n))
+		}
+		return err
+	})
+	if err == nil && n > 0 {
+		a.log.Info("secrets of endpoints are sealed with the newest key", "endpoints", n)
+	}
+	return err
+}
+
+func sealEntry(n int) hub.AuditEntry {
+	e := hub.Audited(hub.System(hub.DefaultTenant), "secrets.seal", "endpoint", "all")
+	e.Details = new(hub.Details).Int("endpoints", int64(n)).Value()
+	return e
 }
 
 func (a *App) openEngine(ctx context.Context) (driver.Engine, error) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/tocsin/tocsin/hub"
@@ -97,7 +98,11 @@ type IdempotencyRow struct {
 func (r *Reader) Idempotent(tenant hub.TenantID, key string) (IdempotencyRow, bool, error) {
 	var row IdempotencyRow
 	found, err := r.one("SELECT request, status, response, at FROM idempotency WHERE tenant = $1 AND key = $2", []any{string(tenant), key}, func(v []any) error {
-		row = IdempotencyRow{bytesOf(v[0]), int(v[1].(int64)), bytesOf(v[2]), hub.FromMicros(v[3].(int64))}
+		answer, err := r.vault.Open(bytesOf(v[2]), aboutAnswer(tenant, key))
+		if err != nil {
+			return fmt.Errorf("the first answer to this Idempotency-Key cannot be read: %w", err)
+		}
+		row = IdempotencyRow{bytesOf(v[0]), int(v[1].(int64)), answer, hub.FromMicros(v[3].(int64))}
 		return nil
 	})
 	return row, found, err
@@ -108,8 +113,10 @@ func (r *Reader) Idempotent(tenant hub.TenantID, key string) (IdempotencyRow, bo
 func (tx *Tx) PutIdempotent(tenant hub.TenantID, key string, row IdempotencyRow) error {
 	return tx.send(`INSERT INTO idempotency (tenant, key, request, status, response, at) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (tenant, key) DO UPDATE SET request = excluded.request, status = excluded.status, response = excluded.response, at = excluded.at`,
-		string(tenant), key, row.Request, int64(row.Status), row.Response, hub.Micros(row.At))
+		string(tenant), key, row.Request, int64(row.Status), tx.vault.Seal(row.Response, aboutAnswer(tenant, key)), hub.Micros(row.At))
 }
+
+func aboutAnswer(t hub.TenantID, key string) string { return "answer/" + string(t) + "/" + key }
 
 // ForgetIdempotent removes the oldest answers of those before a time, about limit
 // of them, and tells how many there were.

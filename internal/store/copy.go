@@ -220,7 +220,7 @@ func (c *copying) bus() error {
 				return err
 			}
 		}
-		return (&Reader{c.from}).unread(take)
+		return (&Reader{q: c.from}).unread(take)
 	}
 	err := c.to.Put(c.ctx, driver.Table{Name: "messages", Columns: []string{"at", "headers", "id", "key", "payload", "pos", "tenant"}}, rows)
 	if err != nil {

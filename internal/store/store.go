@@ -31,6 +31,7 @@ import (
 
 	"github.com/tocsin/tocsin/hub"
 	"github.com/tocsin/tocsin/internal/ident"
+	"github.com/tocsin/tocsin/internal/secret"
 	"github.com/tocsin/tocsin/internal/store/driver"
 )
 
@@ -68,6 +69,9 @@ type Sealer interface {
 type Options struct {
 	// Sealer makes audit entries final. Nil stores none, for tests of other parts.
 	Sealer Sealer
+	// Vault seals the secrets of endpoints and the first answers to requests, which
+	// may hold some; nil: they are stored as they are.
+	Vault *secret.Vault
 	// Log takes changes of the store's health.
 	Log *slog.Logger
 	// ProbeEvery is how often a broken store is tried again; 0 is 250 ms.
@@ -82,6 +86,7 @@ type Options struct {
 type Store struct {
 	engine     driver.Engine
 	sealer     Sealer
+	vault      *secret.Vault
 	log        *slog.Logger
 	lingerTime time.Duration
 
@@ -148,7 +153,7 @@ func Open(ctx context.Context, engine driver.Engine, opts Options) (*Store, erro
 		opts.ProbeEvery = 250 * time.Millisecond
 	}
 	s := &Store{
-		engine: engine, sealer: opts.Sealer, log: opts.Log, lingerTime: opts.Linger,
+		engine: engine, sealer: opts.Sealer, vault: opts.Vault, log: opts.Log, lingerTime: opts.Linger,
 		queue: make(chan *request, queueLength), quit: make(chan struct{}), stopped: make(chan struct{}),
 		inserts: map[insertKey]string{}, ids: ident.NewGenerator(),
 	}
@@ -514,7 +519,7 @@ func (s *Store) View(ctx context.Context, fn func(r *Reader) error) error {
 		return hub.Wrap(hub.Transient, err, "the hub cannot read its store at the moment; try again")
 	}
 	defer snap.Close()
-	err = fn(&Reader{q: snap})
+	err = fn(&Reader{q: snap, vault: s.vault})
 	if kind := driver.KindOf(err); (kind == driver.IO || kind == driver.Busy) && hub.KindOf(err) == hub.Internal {
 		return hub.Wrap(hub.Transient, err, "the hub cannot read its store at the moment; try again")
 	}

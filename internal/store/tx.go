@@ -5,13 +5,15 @@ import (
 	"strings"
 
 	"github.com/tocsin/tocsin/hub"
+	"github.com/tocsin/tocsin/internal/secret"
 	"github.com/tocsin/tocsin/internal/store/driver"
 )
 
 // A Reader asks the database. It sees one committed state or, inside a
 // transaction, that state with the transaction's own changes.
 type Reader struct {
-	q driver.Querier
+	q     driver.Querier
+	vault *secret.Vault
 }
 
 // A Tx is a caller's part of a write transaction. It is valid only inside the
@@ -51,7 +53,7 @@ var insertSizes = [...]int{32, 8, 1}
 
 func newTx(s *Store, dtx driver.Tx) *Tx {
 	tx := &Tx{s: s, dtx: dtx, moved: map[string]bool{}}
-	tx.Reader.q = tx
+	tx.Reader = Reader{q: tx, vault: s.vault}
 	return tx
 }
 

@@ -89,6 +89,7 @@ func Run(t *testing.T, k Kit) {
 		{"store: leases", testLeases},
 		{"store: changes are told", testChanges},
 		{"store: alert rules", testAlertRules},
+		{"store: secrets are sealed", testSealedSecrets},
 		{"store: inventory rows", testInventoryRows},
 		{"store: inventory in any order", testInventoryOrder},
 		{"store: inventory as a model has it", testInventoryModel},
