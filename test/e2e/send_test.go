@@ -146,24 +146,24 @@ func peak(pid int) int64 {
 }
 
 // findingsOf waits until all that was accepted is triaged, and counts it.
-func findingsOf(t *testing.T, h *rig.Hub, source string) (total int64) {
+func findingsOf(t *testing.T, h *rig.Hub, source string) int64 {
 	t.Helper()
-	last := int64(-1)
-	eventually(t, "triage comes to rest", 5*time.Minute, func() bool {
-		var list struct {
-			Total int64 `json:"total"`
-		}
+	eventually(t, "all is triaged", 5*time.Minute, func() bool {
 		var m struct {
 			Backlog *int64 `json:"backlog"`
 		}
-		if err := errors.Join(h.Get(t.Context(), "/findings?page=1&limit=1&source="+source, &list), h.Get(t.Context(), "/dashboard/metrics", &m)); err != nil {
+		if err := h.Get(t.Context(), "/dashboard/metrics", &m); err != nil {
 			t.Fatal(err)
 		}
-		rest := list.Total == last && m.Backlog != nil && *m.Backlog == 0
-		last = list.Total
-		return rest
+		return m.Backlog != nil && *m.Backlog == 0
 	})
-	return last
+	var list struct {
+		Total int64 `json:"total"`
+	}
+	if err := h.Get(t.Context(), "/findings?page=1&limit=1&source="+source, &list); err != nil {
+		t.Fatal(err)
+	}
+	return list.Total
 }
 
 func writeLarge(t *testing.T, file string, write func(w io.Writer) int) int {
