@@ -239,7 +239,7 @@ func (d *drill) check(t *testing.T, findings map[int]taken) {
 		problems[series(i)] = true
 	}
 	d.watcher.await(t, drillPaths, problems, 3*time.Minute)
-	quiet(t, d.team)
+	quiet(t, d.nodes[0], "webhook")
 	if plain, ordered := d.watcher.distinct("/plain"), d.watcher.distinct("/ordered"); plain != ordered {
 		t.Errorf("one endpoint got %d events and the other %d", plain, ordered)
 	}

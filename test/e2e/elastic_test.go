@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/tocsin/tocsin/test/bench/rig"
 	"github.com/tocsin/tocsin/test/services"
 )
 
@@ -39,7 +40,7 @@ func TestElasticsearchCatchesUp(t *testing.T) {
 	}
 	w.await(t, []string{"/changes"}, problems, time.Minute)
 	checkInAlerts(t, tm.nodes[0], findings)
-	quiet(t, tm)
+	quiet(t, tm.nodes[0], "webhook")
 	changes := w.distinct("/changes")
 
 	es.Start(t)
@@ -52,7 +53,7 @@ func TestElasticsearchCatchesUp(t *testing.T) {
 	up(t, tm.nodes[1])
 	last := s.more(t, 40) // what comes after all that is behind all that
 	w.await(t, []string{"/changes"}, last, time.Minute)
-	quiet(t, tm)
+	quiet(t, tm.nodes[0], "webhook")
 	changes = w.distinct("/changes")
 	for i := range last {
 		problems[i] = true
@@ -183,18 +184,18 @@ func search(t *testing.T, url, index string) []document {
 	return answer.Hits.Hits
 }
 
-// quiet waits until nothing is to be triaged or sent to a webhook.
-func quiet(t *testing.T, tm *team) {
+// quiet waits until nothing is to be triaged or sent to a kind of endpoint.
+func quiet(t *testing.T, h *rig.Hub, kind string) {
 	t.Helper()
 	eventually(t, "nothing is under way", time.Minute, func() bool {
 		var m struct {
 			Backlog    *int                      `json:"backlog"`
 			Deliveries map[string]map[string]int `json:"deliveries"`
 		}
-		if err := tm.nodes[0].Get(t.Context(), "/dashboard/metrics", &m); err != nil {
+		if err := h.Get(t.Context(), "/dashboard/metrics", &m); err != nil {
 			t.Fatal(err)
 		}
-		open := m.Deliveries["webhook"]
+		open := m.Deliveries[kind]
 		return m.Backlog != nil && *m.Backlog == 0 && open["pending"]+open["delivering"]+open["retrying"]+open["held"] == 0
 	})
 }

@@ -53,6 +53,7 @@ func TestAcknowledgementsReachTheSourceWhenKilled(t *testing.T) {
 		}
 		return true
 	})
+	quiet(t, h, "connector") // what a kill left in doubt is told again
 	before := requests(sim)
 	pulled(t, h)
 	pulled(t, h)
