@@ -95,6 +95,7 @@ type Tx interface {
 
 	Audit(hub.AuditEntry)
 	AfterCommit(func())
+	AfterFailure(func())
 	// Publish puts messages on the bus in this transaction.
 	Publish(topic string, msgs ...*message.Message) error
 }
@@ -108,6 +109,8 @@ type Relay interface {
 	Admit(e *hub.Endpoint, d *hub.Delivery, n int, now time.Time) bool
 	// Handoff gives deliveries that are stored as leased.
 	Handoff([]*hub.Delivery)
+	// Doubt gives those of which it is not known whether they are stored so.
+	Doubt([]*hub.Delivery)
 	// Stored tells that there are new deliveries in the store.
 	Stored()
 }

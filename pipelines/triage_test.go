@@ -43,6 +43,7 @@ func (h *harness) Admit(e *hub.Endpoint, d *hub.Delivery, _ int, now time.Time) 
 	return false
 }
 
+func (h *harness) Doubt([]*hub.Delivery) {}
 func (h *harness) Handoff([]*hub.Delivery) {
 	h.Error("a delivery was handed over though it was not admitted")
 }

@@ -222,6 +222,9 @@ func (u *unit) finish() error {
 			u.p.opts.Relay.Stored()
 		}
 	})
+	if len(u.fresh) > 0 {
+		u.tx.AfterFailure(func() { u.p.opts.Relay.Doubt(u.fresh) })
+	}
 	return nil
 }
 

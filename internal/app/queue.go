@@ -60,6 +60,14 @@ type queue struct {
 	claims int64     // that leased something of the store
 	asked  time.Time // when the store was last asked for what is due
 	stored bool      // the store may hold something that is due
+	doubts []doubt
+}
+
+// A doubt is deliveries that may be leased to nobody who knows: the answer of the
+// database to that was lost.
+type doubt struct {
+	lease string
+	ids   []hub.DeliveryID // none: all under the lease
 }
 
 var _ relay.Queue = (*queue)(nil)
@@ -119,12 +127,60 @@ func (q *queue) Handoff(all []*hub.Delivery) {
 	q.ring()
 }
 
+// Doubt has the worker see to deliveries that may be stored under its lease.
+func (q *queue) Doubt(all []*hub.Delivery) {
+	x := doubt{lease: q.owner}
+	for _, d := range all {
+		x.ids = append(x.ids, d.ID)
+	}
+	q.doubt(x)
+}
+
+func (q *queue) doubt(x doubt) {
+	q.mu.Lock()
+	q.doubts = append(q.doubts, x)
+	q.mu.Unlock()
+	q.Stored()
+}
+
+// resolve gives back what is in doubt, so that it is leased anew.
+func (q *queue) resolve(ctx context.Context) error {
+	q.mu.Lock()
+	all := q.doubts
+	q.doubts = nil
+	q.mu.Unlock()
+	if len(all) == 0 {
+		return nil
+	}
+	err := q.st.Do(ctx, func(tx *store.Tx) error {
+		for _, x := range all {
+			if err := tx.EndLease(x.lease, x.ids, tx.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		q.mu.Lock()
+		q.doubts = append(q.doubts, all...)
+		q.mu.Unlock()
+	}
+	return err
+}
+
 // Stored tells the worker that the store may hold something that is due.
 func (q *queue) Stored() {
 	q.mu.Lock()
 	q.stored = true
 	q.mu.Unlock()
 	q.ring()
+}
+
+// askAgain has the next claim ask the store, whenever that is.
+func (q *queue) askAgain() {
+	q.mu.Lock()
+	q.stored = true
+	q.mu.Unlock()
 }
 
 func (q *queue) ring() {
@@ -195,7 +251,7 @@ func (q *queue) Claim(ctx context.Context, limit int, lease time.Duration, limit
 	}
 	all, err := q.claimStored(ctx, limit-len(jobs), lease, r)
 	if err != nil {
-		q.Stored()
+		q.askAgain()
 		if len(jobs) > 0 {
 			return jobs, nil // these are leased; the store is asked again soon
 		}
@@ -300,6 +356,9 @@ type wanted struct {
 
 // claimStored leases what is due in the store, endpoint by endpoint.
 func (q *queue) claimStored(ctx context.Context, limit int, lease time.Duration, r rooms) ([]hub.Delivery, error) {
+	if err := q.resolve(ctx); err != nil {
+		return nil, err
+	}
 	now := q.st.Now()
 	var due []store.Due
 	var first time.Time
@@ -312,9 +371,7 @@ func (q *queue) claimStored(ctx context.Context, limit int, lease time.Duration,
 	expired := !first.IsZero() && !first.After(now)
 	want, rest := q.want(due, now, limit, r)
 	if rest {
-		q.mu.Lock()
-		q.stored = true // for when there is room again
-		q.mu.Unlock()
+		q.askAgain() // when there is room
 	}
 	if err != nil || len(want) == 0 && !expired {
 		return nil, err
@@ -387,6 +444,7 @@ func (q *queue) leaseAll(tx *store.Tx, want []wanted, now time.Time, lease time.
 	q.claims++
 	name := store.LeaseName(q.owner, strconv.FormatInt(q.claims, 36))
 	q.mu.Unlock()
+	tx.AfterFailure(func() { q.doubt(doubt{lease: name}) })
 	until := hub.Truncate(now.Add(lease))
 	for i := range *all { // as they are from here on
 		d := &(*all)[i]

@@ -117,6 +117,20 @@ func (tx *Tx) EndLeasesOf(owner string, now time.Time) error {
 	return tx.send(giveBack+" AND (lease = $2 OR lease >= $3 AND lease < $4)", hub.Micros(now), owner, first, last)
 }
 
+// EndLease gives back what is held under one name: those of ids, or all if there
+// are none.
+func (tx *Tx) EndLease(lease string, ids []hub.DeliveryID, now time.Time) error {
+	if len(ids) == 0 {
+		return tx.send(giveBack+" AND lease = $2", hub.Micros(now), lease)
+	}
+	keys := make([]any, len(ids))
+	for i, id := range ids {
+		keys[i] = string(id)
+	}
+	_, err := execIn(tx, giveBack+" AND lease = $2 AND id IN (?)", []any{hub.Micros(now), lease}, keys)
+	return err
+}
+
 // LeaseName gives the name of a lease of owner. Each claim has its own, so that
 // who has lost a delivery cannot be taken for who has it.
 func LeaseName(owner, claim string) string { return owner + "#" + claim }

@@ -138,10 +138,11 @@ type fault struct {
 }
 
 type request struct {
-	fn    func(*Tx) error
-	after []func()
-	err   error
-	done  chan struct{}
+	fn     func(*Tx) error
+	after  []func() // once it is durable
+	unsure []func() // if it failed
+	err    error
+	done   chan struct{}
 }
 
 // Open starts the writer over an open engine. The store closes the engine.
@@ -349,10 +350,12 @@ func (s *Store) transact(batch []*request) {
 
 func answer(batch []*request) {
 	for _, r := range batch {
-		if r.err == nil {
-			for _, f := range r.after {
-				f()
-			}
+		hooks := r.after
+		if r.err != nil {
+			hooks = r.unsure
+		}
+		for _, f := range hooks {
+			f()
 		}
 		close(r.done)
 	}
@@ -369,7 +372,7 @@ func (s *Store) fail(batch []*request, err error) {
 		s.log.Error("transaction failed", "error", err)
 	}
 	for _, r := range batch {
-		r.err, r.after = unavailable(err), nil
+		r.err = unavailable(err)
 	}
 }
 
@@ -445,7 +448,7 @@ func (s *Store) runAll(tx *Tx, batch []*request, careful bool) (int, error) {
 func (s *Store) runOne(tx *Tx, r *request) error {
 	mark := tx.mark()
 	r.err = s.protect(r.fn, tx)
-	r.after = tx.takeAfter()
+	tx.giveHooks(r)
 	switch {
 	case tx.failed != nil:
 		return tx.failed
@@ -464,7 +467,7 @@ func (s *Store) runCareful(tx *Tx, r *request) error {
 		return err
 	}
 	r.err = s.protect(r.fn, tx)
-	r.after = tx.takeAfter()
+	tx.giveHooks(r)
 	if r.err == nil {
 		r.err = tx.complete(mark)
 	}

@@ -26,6 +26,7 @@ type Tx struct {
 	pending []pending        // rows collected by table
 	audit   []hub.AuditEntry // to be sealed before the commit
 	after   []func()         // of the current caller
+	unsure  []func()         // of the current caller
 	moved   map[string]bool  // counters that changed
 	counts  []countDelta     // changes to alert_counts
 
@@ -120,10 +121,15 @@ func (tx *Tx) check(err error) error {
 // the writer's goroutine: f must be quick and must not wait.
 func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }
 
-func (tx *Tx) takeAfter() []func() {
-	after := tx.after
-	tx.after = nil
-	return after
+// AfterFailure has f run in the same way when Do returns an error. Then nothing of
+// the caller's is stored as a rule; but where the answer to the commit was lost all
+// of it may be.
+func (tx *Tx) AfterFailure(f func()) { tx.unsure = append(tx.unsure, f) }
+
+// giveHooks hands the hooks of the current caller to its request.
+func (tx *Tx) giveHooks(r *request) {
+	r.after, r.unsure = tx.after, tx.unsure
+	tx.after, tx.unsure = nil, nil
 }
 
 // Audit adds an entry to the audit log of the transaction.
