@@ -313,28 +313,17 @@ func (a *auditLog) Verify(ctx context.Context, p hub.Principal) (any, error) {
 	}
 	var report audit.Report
 	err = a.st.View(ctx, func(r *store.Reader) error {
-		report = audit.Verify(ctx, AuditSource{r, p.Tenant}, audit.Options{Keys: []ed25519.PublicKey{a.key.Public()}, Checkpoints: ofTenant(kept, r, p.Tenant)})
+		head, _ := r.AuditHead(p.Tenant) // Verify reads it too, and tells of an error
+		opts := audit.Options{Keys: []ed25519.PublicKey{a.key.Public()}}
+		opts.Log, opts.Checkpoints = audit.OfLog(kept, p.Tenant, head.Log)
+		report = audit.Verify(ctx, AuditSource{r, p.Tenant}, opts)
+		report.JudgeHead(head)
 		return nil
 	})
 	if err == nil {
 		err = a.note(ctx, p, "audit.verify", api.AuditQuery{})
 	}
 	return report, err
-}
-
-// ofTenant leaves only the checkpoints of a tenant's own log.
-func ofTenant(kept [][]byte, r *store.Reader, t hub.TenantID) [][]byte {
-	head, err := r.AuditHead(t)
-	if err != nil {
-		return kept
-	}
-	var own [][]byte
-	for _, note := range kept {
-		if strings.HasPrefix(string(note), head.Log+"\n") {
-			own = append(own, note)
-		}
-	}
-	return own
 }
 
 // Denied records that p was refused. It does not wait: a refusal must not be

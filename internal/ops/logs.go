@@ -46,12 +46,12 @@ func verifyLogs(ctx context.Context, q driver.Querier, keys []ed25519.PublicKey,
 			return nil, err
 		}
 		opts := audit.Options{Keys: keys}
-		opts.Log, opts.Checkpoints = ofLog(notes, t, l.head.Log)
+		opts.Log, opts.Checkpoints = audit.OfLog(notes, t, l.head.Log)
 		if progress != nil {
 			opts.Progress = func(n int64) { progress(n, l.head.Size) }
 		}
 		report := audit.Verify(ctx, l, opts)
-		l.judgeHead(&report)
+		report.JudgeHead(l.head)
 		all = append(all, LogReport{Tenant: string(t), Entries: report.Entries, Verdict: report.Verdict, Text: report.String()})
 	}
 	return all, ctx.Err()

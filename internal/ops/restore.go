@@ -228,7 +228,7 @@ func (r *restoring) newer(ctx context.Context, notes [][]byte) ([]string, error)
 		return nil
 	})
 	var all []string
-	for log, notes := range logsOf(notes) {
+	for log, notes := range audit.ByLog(notes) {
 		most := int64(0)
 		for _, n := range notes {
 			most = max(most, sizeOf(n))

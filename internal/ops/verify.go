@@ -83,7 +83,7 @@ func Verify(ctx context.Context, o AuditOptions) (audit.Report, error) {
 		return unreadable(err), nil
 	}
 	defer func() { _ = l.close() }() // it was only read
-	opts.Log, opts.Checkpoints = ofLog(notes, o.Tenant, l.head.Log)
+	opts.Log, opts.Checkpoints = audit.OfLog(notes, o.Tenant, l.head.Log)
 	if l.empty && len(opts.Checkpoints) == 0 {
 		return unreadable(fmt.Errorf("there is no audit log of tenant %s in this database; name another with --tenant", o.Tenant)), nil
 	}
@@ -91,22 +91,8 @@ func Verify(ctx context.Context, o AuditOptions) (audit.Report, error) {
 		opts.Progress = func(n int64) { o.Progress(n, l.head.Size) }
 	}
 	report := audit.Verify(ctx, l, opts)
-	l.judgeHead(&report)
+	report.JudgeHead(l.head)
 	return report, nil
-}
-
-// judgeHead tells of a stored end that is missing or names another log. A
-// verification passes both over, because checkpoints stand in for it; a hub
-// would begin a second log behind it.
-func (l *storedLog) judgeHead(r *audit.Report) {
-	if r.Verdict != audit.Intact && r.Verdict != audit.Uncovered || r.Entries == 0 || l.head.Log == r.Log {
-		return
-	}
-	detail := "the stored end of the log is missing"
-	if l.head.Log != "" {
-		detail = fmt.Sprintf("the stored end names the log %s", l.head.Log)
-	}
-	r.Verdict, r.Fault = audit.Tampered, &audit.Fault{Kind: audit.BadHead, Sequence: -1, Detail: detail}
 }
 
 func (o *AuditOptions) verifyFile(ctx context.Context, opts audit.Options, notes [][]byte) audit.Report {
@@ -119,8 +105,8 @@ func (o *AuditOptions) verifyFile(ctx context.Context, opts audit.Options, notes
 		defer f.Close()
 		in = f
 	}
-	if opts.Checkpoints = notes; len(logsOf(notes)) > 1 {
-		_, opts.Checkpoints = ofLog(notes, o.Tenant, "")
+	if opts.Checkpoints = notes; len(audit.ByLog(notes)) > 1 {
+		_, opts.Checkpoints = audit.OfLog(notes, o.Tenant, "")
 	}
 	if o.Progress != nil {
 		opts.Progress = func(n int64) { o.Progress(n, 0) }
@@ -225,37 +211,4 @@ func SplitCheckpoints(text string) [][]byte {
 	}
 	end()
 	return notes
-}
-
-// ofLog chooses, of the checkpoints of all tenants, those that the log is held
-// to, and says which log it must be. That is the one the database names, if
-// checkpoints of it are known; else the last one known of the tenant, so that a
-// log that was put in its place under another name does not pass.
-func ofLog(notes [][]byte, tenant hub.TenantID, stored string) (name string, own [][]byte) {
-	byLog := logsOf(notes)
-	for _, n := range notes {
-		log := logOf(n)
-		if parts := strings.Split(log, "/"); len(parts) == 4 && parts[2] != string(tenant) {
-			continue
-		}
-		name = log
-		if log == stored {
-			break
-		}
-	}
-	return name, byLog[name]
-}
-
-// logOf gives the log that a checkpoint is of: its first line.
-func logOf(note []byte) string {
-	log, _, _ := strings.Cut(string(note), "\n")
-	return log
-}
-
-func logsOf(notes [][]byte) map[string][][]byte {
-	all := map[string][][]byte{}
-	for _, n := range notes {
-		all[logOf(n)] = append(all[logOf(n)], n)
-	}
-	return all
 }

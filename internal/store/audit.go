@@ -330,7 +330,7 @@ func (r *Reader) AuditEntriesStored(tenant hub.TenantID, from int64, yield func(
 
 // AuditHashes gives the integrity hashes of entries from up to below end.
 func (r *Reader) AuditHashes(tenant hub.TenantID, from, end int64) ([][32]byte, error) {
-	all := make([][32]byte, 0, end-from)
+	all := make([][32]byte, 0, max(0, end-from))
 	no, err := r.logNo(tenant)
 	if err != nil {
 		return nil, err
