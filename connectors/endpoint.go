@@ -32,13 +32,14 @@ func Specs(endpoints []Endpoint) []ActionSpec {
 	return specs
 }
 
-// FindEndpoint gives the endpoint of an action.
-func FindEndpoint(endpoints []Endpoint, action string) (Endpoint, error) {
+// CallOf makes the call of an action for params, which were checked against its
+// spec.
+func CallOf(endpoints []Endpoint, action string, params jsontext.Value) (Call, error) {
 	i := slices.IndexFunc(endpoints, func(e Endpoint) bool { return e.Name == action })
 	if i < 0 {
-		return Endpoint{}, hub.E(hub.Invalid, "there is no action "+action)
+		return Call{}, hub.E(hub.Invalid, "there is no action "+action)
 	}
-	return endpoints[i], nil
+	return endpoints[i].Call(params)
 }
 
 // Call makes the call for params, which were checked against the spec.

@@ -36,11 +36,7 @@ type command struct {
 // that is there already as a duplicate. A repeated template scan finds the same
 // again.
 func (s *Source) Do(ctx context.Context, action, _ string, params jsontext.Value) (jsontext.Value, error) {
-	e, err := connectors.FindEndpoint(endpoints(), action)
-	if err != nil {
-		return nil, err
-	}
-	call, err := e.Call(params)
+	call, err := connectors.CallOf(endpoints(), action, params)
 	if err != nil {
 		return nil, err
 	}

@@ -122,11 +122,7 @@ func checkDates(params map[string]jsontext.Value) error {
 // change nothing more when they are repeated; those that make something look
 // for what an earlier try has made.
 func (s *Source) Do(ctx context.Context, action, key string, params jsontext.Value) (jsontext.Value, error) {
-	e, err := connectors.FindEndpoint(s.endpoints(), action)
-	if err != nil {
-		return nil, err
-	}
-	call, err := e.Call(params)
+	call, err := connectors.CallOf(s.endpoints(), action, params)
 	if err != nil {
 		return nil, err
 	}

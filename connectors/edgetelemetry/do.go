@@ -19,11 +19,7 @@ import (
 // nothing more when they are repeated, and what is done already counts as done;
 // those that make something look for what an earlier try has made.
 func (s *Source) Do(ctx context.Context, action, _ string, params jsontext.Value) (jsontext.Value, error) {
-	e, err := connectors.FindEndpoint(endpoints(), action)
-	if err != nil {
-		return nil, err
-	}
-	call, err := e.Call(params)
+	call, err := connectors.CallOf(endpoints(), action, params)
 	if err != nil {
 		return nil, err
 	}

@@ -132,11 +132,7 @@ func channelsFault(v jsontext.Value) string {
 // actions changes nothing more; for those that make something, a repeat finds
 // what the first made and gives that.
 func (s *Source) Do(ctx context.Context, action, _ string, params jsontext.Value) (jsontext.Value, error) {
-	e, err := connectors.FindEndpoint(endpoints(), action)
-	if err != nil {
-		return nil, err
-	}
-	call, err := e.Call(params)
+	call, err := connectors.CallOf(endpoints(), action, params)
 	if err != nil {
 		return nil, err
 	}
