@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -116,7 +117,8 @@ type sources struct {
 	st      *store.Store
 	cluster *cluster
 
-	asked map[string]asked // as of the last look, by lease; owned by follow
+	looking sync.Mutex       // one at a time, so that an older look cannot win
+	asked   map[string]asked // as of the last look, by lease
 }
 
 var _ api.Connectors = (*sources)(nil)
@@ -181,10 +183,8 @@ func (s *sources) Do(ctx context.Context, p hub.Principal, name, action string) 
 		if s.cluster.holds(connectorLease(p.Tenant, name)) { // otherwise the node that pulls it sees the request
 			err = s.fleet.Sync(p.Tenant, name)
 		}
-	case "pause":
-		err = s.fleet.Pause(p.Tenant, name)
-	case "resume":
-		err = s.fleet.Resume(p.Tenant, name)
+	case "pause", "resume":
+		err = s.alignNow(ctx, p.Tenant, name)
 	case "test":
 		err = s.fleet.Test(ctx, p.Tenant, name)
 	}
@@ -198,47 +198,62 @@ func (s *sources) Do(ctx context.Context, p hub.Principal, name, action string) 
 // syncCounter counts the requests to pull a connector now.
 func syncCounter(t hub.TenantID, name string) string { return "sync/" + string(t) + "/" + name }
 
-// asked is what was asked of a connector, of whichever node.
-type asked struct {
-	paused bool
-	syncs  int64
-}
+// pauseCounter counts the requests to pause a connector or to have it go on.
+func pauseCounter(t hub.TenantID, name string) string { return "pause/" + string(t) + "/" + name }
+
+// asked counts what was asked of a connector, of whichever node. Of pauses the
+// number tells more than the state: two that follow each other quickly, at two
+// nodes, would look like none.
+type asked struct{ pauses, syncs int64 }
 
 // follow does here what was asked of another node since the last look.
 func (s *sources) follow(ctx context.Context) error {
+	s.looking.Lock()
+	defer s.looking.Unlock()
 	return s.st.View(ctx, func(r *store.Reader) error {
 		for _, c := range s.fleet.All() {
-			row, err := r.Connector(c.Tenant, c.Name)
+			lease := connectorLease(c.Tenant, c.Name)
+			pauses, err := r.CounterValue(pauseCounter(c.Tenant, c.Name))
 			if err != nil {
 				return err
 			}
-			n, err := r.CounterValue(syncCounter(c.Tenant, c.Name))
+			syncs, err := r.CounterValue(syncCounter(c.Tenant, c.Name))
 			if err != nil {
 				return err
 			}
-			name := connectorLease(c.Tenant, c.Name)
-			before, known := s.asked[name]
-			now := asked{row.Paused, n}
-			s.asked[name] = now
-			if known {
-				s.obey(c, before, now)
+			before, known := s.asked[lease]
+			if known && pauses > before.pauses {
+				if err := s.align(r, c.Tenant, c.Name); err != nil && hub.KindOf(err) != hub.Conflict { // refusals were told to who asked
+					return err
+				}
 			}
+			if known && syncs > before.syncs && s.cluster.holds(lease) {
+				_ = s.fleet.Sync(c.Tenant, c.Name)
+			}
+			s.asked[lease] = asked{pauses, syncs}
 		}
 		return nil
 	})
 }
 
-// obey does one connector's part of follow. Refusals were told to who asked.
-func (s *sources) obey(c connectors.State, before, now asked) {
-	if now.paused && !before.paused {
-		_ = s.fleet.Pause(c.Tenant, c.Name)
+// align pauses a connector here, or has it go on, as is stored. The caller looks
+// alone: an older look must not win.
+func (s *sources) align(r *store.Reader, t hub.TenantID, name string) error {
+	row, err := r.Connector(t, name)
+	switch {
+	case err != nil:
+		return err
+	case row.Paused:
+		return s.fleet.Pause(t, name)
 	}
-	if !now.paused && before.paused {
-		_ = s.fleet.Resume(c.Tenant, c.Name)
-	}
-	if now.syncs > before.syncs && s.cluster.holds(connectorLease(c.Tenant, c.Name)) {
-		_ = s.fleet.Sync(c.Tenant, c.Name)
-	}
+	return s.fleet.Resume(t, name)
+}
+
+// alignNow does that after a request.
+func (s *sources) alignNow(ctx context.Context, t hub.TenantID, name string) error {
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	return s.st.View(ctx, func(r *store.Reader) error { return s.align(r, t, name) })
 }
 
 // setPaused keeps a pause over restarts, and tells other nodes.
@@ -252,6 +267,7 @@ func (s *sources) setPaused(tx *store.Tx, t hub.TenantID, name, action string) e
 	if action != "pause" && action != "resume" {
 		return nil
 	}
+	tx.Counter(pauseCounter(t, name), 1)
 	row, err := tx.Connector(t, name)
 	if err != nil {
 		return err
