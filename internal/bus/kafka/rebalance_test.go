@@ -15,8 +15,9 @@ import (
 )
 
 // Processes come and go under load. Each partition is handed over in good order,
-// so nothing is lost or out of order, a key is never handled in two places at a
-// time, and nothing comes again. (Behind a message that was refused it would.)
+// so nothing is lost or out of order, and a key is never handled in two places at a
+// time. Nothing comes again either, as a rule: but the coordinator refuses a commit
+// if the group changes once more before it, and then what was in hand does.
 func TestProcessesComeAndGo(t *testing.T) {
 	o := hubTopics(12)
 	o.Grace = 5 * time.Second
@@ -42,8 +43,8 @@ func TestProcessesComeAndGo(t *testing.T) {
 		await(t, fmt.Sprint("work goes on after change ", step), func() bool { return j.done() > before+2000 })
 	}
 	j.check(l)
-	if j.again > 0 {
-		t.Errorf("%d messages were done twice, though every process left in good order", j.again)
+	if most := 2 * 32; j.again > most { // two windows
+		t.Errorf("%d messages were done twice, though every process left in good order; want at most %d", j.again, most)
 	}
 }
 
